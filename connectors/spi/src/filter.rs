@@ -1,0 +1,101 @@
+//! One conjunct of a query's WHERE over one table, and a source's verdict on it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::Expr;
+
+/// A conjunct over the columns of one table, normalised: columns unqualified, aliases gone.
+///
+/// DataFusion asks for verdicts with qualified columns and hands the same filter to the scan unqualified; both become
+/// the same `Filter`, so that a verdict is a pure function of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Filter(Expr);
+
+impl Filter {
+    /// Normalises `expr`.
+    pub fn new(expr: &Expr) -> Self {
+        let normalised = expr
+            .clone()
+            .transform(|node| {
+                Ok(match node {
+                    Expr::Column(column) if column.relation.is_some() => {
+                        Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
+                    }
+                    Expr::Alias(alias) => Transformed::yes(*alias.expr),
+                    other => Transformed::no(other),
+                })
+            })
+            .map(|transformed| transformed.data);
+        Self(normalised.unwrap_or_else(|_| expr.clone()))
+    }
+
+    /// The expression: a boolean over unqualified columns and literals.
+    pub fn expr(&self) -> &Expr {
+        &self.0
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.human_display())
+    }
+}
+
+/// What a source does with a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The source applies it exactly as our engine would; it is not checked again.
+    Exact,
+    /// The source drops only rows that our engine would drop; it is checked again here.
+    Superset,
+    /// The source does not see it.
+    Declined,
+}
+
+/// A verdict and why: the reason is shown by EXPLAIN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushdown {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, as a fragment a user understands: "integers compare alike there and here".
+    pub reason: Cow<'static, str>,
+}
+
+impl Pushdown {
+    /// Pushed and not checked again.
+    pub fn exact(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            verdict: Verdict::Exact,
+            reason: reason.into(),
+        }
+    }
+
+    /// Pushed and checked again here.
+    pub fn superset(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            verdict: Verdict::Superset,
+            reason: reason.into(),
+        }
+    }
+
+    /// Not pushed.
+    pub fn declined(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            verdict: Verdict::Declined,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The text of a string literal of any Arrow string type; `None` for NULL and for other types.
+pub fn scalar_text(value: &ScalarValue) -> Option<&str> {
+    match value {
+        ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) | ScalarValue::Utf8View(text) => {
+            text.as_deref()
+        }
+        _ => None,
+    }
+}

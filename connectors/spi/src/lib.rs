@@ -1,0 +1,27 @@
+//! The contract between Causeway and its sources.
+//!
+//! A connector implements [`Connector`] and [`Table`] (and [`Lookup`] where rows can be found by key); it never
+//! writes an `ExecutionPlan`. This crate owns the one translation to DataFusion ([`SourceTable`]) and the one leaf
+//! operator ([`ScanExec`]), so that metrics, deadlines, limits, dynamic filters and schema checks live in one place.
+//!
+//! On a query's path: `server/query/plan` wraps each resolved [`Table`] in a [`SourceTable`]; DataFusion asks that for
+//! verdicts and a scan; [`ScanExec`] calls [`Table::read`] or [`Lookup::get`] when it is polled.
+
+mod connector;
+mod error;
+mod filter;
+mod scan;
+mod secret;
+mod settings;
+mod statistics;
+pub mod testing;
+mod types;
+
+pub use connector::{Connector, ConnectorOptions, Lookup, Table, TableName};
+pub use error::{ConnectorError, ErrorKind, Result};
+pub use filter::{Filter, Pushdown, Verdict, scalar_text};
+pub use scan::{BatchStream, ReadContext, ReadMetrics, Scan, ScanFilter, Split};
+pub use secret::Secret;
+pub use settings::{ScanSettings, enable_key_lookups};
+pub use statistics::{ColumnEstimate, TableStatistics};
+pub use types::{canonical_type, check_canonical};

@@ -1,0 +1,50 @@
+//! A configured credential that never shows itself.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+
+/// A credential from `{ env = "NAME" }` or `{ file = "/path" }`, read when the configuration is read.
+///
+/// `Debug` prints `[redacted]`; only [`Secret::expose`] gives the text. A trailing line end of a file is dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+enum SecretSource {
+    Env(String),
+    File(String),
+}
+
+impl Secret {
+    /// Wraps a text that is already at hand, for tests and for values the server made itself.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The credential itself, for the one call that hands it to a driver.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match SecretSource::deserialize(deserializer)? {
+            SecretSource::Env(name) => std::env::var(&name)
+                .map(Secret)
+                .map_err(|_| de::Error::custom(format!("environment variable {name} is not set"))),
+            SecretSource::File(path) => std::fs::read_to_string(&path)
+                .map(|text| Secret(text.trim_end_matches(['\r', '\n']).to_owned()))
+                .map_err(|error| de::Error::custom(format!("could not read secret file {path}: {error}"))),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What a session's settings mean to scans: given to each statement's tables, and to the leaf by the task context.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::prelude::SessionConfig;
+
+/// Per-statement settings of the scans.
+#[derive(Debug, Clone)]
+pub struct ScanSettings {
+    /// Off: no filter, limit or key lookup reaches a source. The answer must be the same.
+    pub pushdown: bool,
+    /// The query's id.
+    pub query_id: Arc<str>,
+    /// The longest wait for one answer of a source.
+    pub source_timeout: Duration,
+    /// A batch of a source is closed at about this many bytes.
+    pub batch_bytes: usize,
+}
+
+impl Default for ScanSettings {
+    fn default() -> Self {
+        Self {
+            pushdown: true,
+            query_id: Arc::from("detached"),
+            source_timeout: Duration::from_secs(60),
+            batch_bytes: 4 << 20,
+        }
+    }
+}
+
+/// Most distinct keys that a join hands to a leaf as a list; beyond, the leaf scans.
+const LOOKUP_KEYS_MAX: usize = 200_000;
+/// Most bytes of key arrays per partition that a join hands over as a list.
+const LOOKUP_KEYS_BYTES_MAX: usize = 32 << 20;
+
+/// Lets joins hand their keys to leaves that can look them up. DataFusion's default stops at 150 keys.
+pub fn enable_key_lookups(mut config: SessionConfig) -> SessionConfig {
+    let optimizer = &mut config.options_mut().optimizer;
+    optimizer.hash_join_inlist_pushdown_max_distinct_values = LOOKUP_KEYS_MAX;
+    optimizer.hash_join_inlist_pushdown_max_size = LOOKUP_KEYS_BYTES_MAX;
+    config
+}

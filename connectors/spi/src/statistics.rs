@@ -1,0 +1,19 @@
+//! What a source knows about a table's size. Absent is unknown, never small.
+
+/// Estimates loaded with the table.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TableStatistics {
+    /// Rows of the whole table.
+    pub rows: Option<u64>,
+    /// Decoded width of one row, in bytes, over all columns.
+    pub row_bytes: Option<u64>,
+    /// Per column of the table's schema, in its order; may be empty.
+    pub columns: Vec<ColumnEstimate>,
+}
+
+/// Estimates of one column.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ColumnEstimate {
+    /// Distinct values, from an index.
+    pub distinct: Option<u64>,
+}

@@ -1,0 +1,2 @@
+//! causeway.
+fn main() {}
