@@ -8,20 +8,27 @@
 //! verdicts and a scan; [`ScanExec`] calls [`Table::read`] or [`Lookup::get`] when it is polled.
 
 mod connector;
+mod dynamic_keys;
 mod error;
+mod estimate;
 mod filter;
 mod scan;
+mod scan_exec;
 mod secret;
 mod settings;
+mod source_table;
 mod statistics;
 pub mod testing;
 mod types;
 
 pub use connector::{Connector, ConnectorOptions, Lookup, Table, TableName};
+pub use dynamic_keys::{KeySet, join_keys};
 pub use error::{ConnectorError, ErrorKind, Result};
 pub use filter::{Filter, Pushdown, Verdict, scalar_text};
 pub use scan::{BatchStream, ReadContext, ReadMetrics, Scan, ScanFilter, Split};
+pub use scan_exec::{ScanExec, ScanMode};
 pub use secret::Secret;
 pub use settings::{ScanSettings, enable_key_lookups};
+pub use source_table::{ScanNote, ScanNotes, SourceTable};
 pub use statistics::{ColumnEstimate, TableStatistics};
 pub use types::{canonical_type, check_canonical};

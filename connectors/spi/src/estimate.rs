@@ -1,0 +1,111 @@
+//! How many rows and bytes a scan is likely to give: what the planner decides join sides by.
+
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::logical_expr::{Expr, Operator};
+
+use crate::scan::Scan;
+use crate::statistics::TableStatistics;
+
+/// Share of rows assumed for an equality on a column without a distinct count.
+const EQUALITY_SHARE: f64 = 0.1;
+/// Share of rows assumed for one side of a range.
+const RANGE_SHARE: f64 = 0.33;
+/// Share of rows assumed for a condition that says nothing.
+const DEFAULT_SHARE: f64 = 0.5;
+
+/// The statistics of `scan`'s output. Unknown rows stay unknown.
+pub(crate) fn scan_statistics(table: &TableStatistics, scan: &Scan) -> Statistics {
+    let mut statistics = Statistics::new_unknown(&scan.projected_schema());
+    let Some(rows) = table.rows else { return statistics };
+    let share: f64 = scan
+        .filters
+        .iter()
+        .map(|filter| share(filter.filter.expr(), table, scan))
+        .product();
+    let mut estimate = scale(rows, share);
+    if let Some(limit) = scan.limit {
+        estimate = estimate.min(limit);
+    }
+    statistics.num_rows = Precision::Inexact(estimate);
+    if let Some(row_bytes) = table.row_bytes {
+        let part = scan.projection.len().max(1).saturating_mul(100) / scan.schema.fields().len().max(1);
+        let width = usize::try_from(row_bytes)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(part)
+            / 100;
+        statistics.total_byte_size = Precision::Inexact(estimate.saturating_mul(width.max(1)));
+    }
+    for (column, &index) in statistics.column_statistics.iter_mut().zip(&scan.projection) {
+        *column = column_statistics(table, index, estimate);
+    }
+    statistics
+}
+
+fn column_statistics(table: &TableStatistics, index: usize, rows: usize) -> ColumnStatistics {
+    let mut column = ColumnStatistics::new_unknown();
+    if let Some(distinct) = distinct(table, index) {
+        let distinct = usize::try_from(distinct).unwrap_or(usize::MAX);
+        column.distinct_count = Precision::Inexact(distinct.min(rows));
+    }
+    column
+}
+
+fn distinct(table: &TableStatistics, index: usize) -> Option<u64> {
+    table
+        .columns
+        .get(index)?
+        .distinct
+        .filter(|&distinct| distinct > 0)
+}
+
+/// The share of rows that passes `expr`, between 0 and 1.
+fn share(expr: &Expr, table: &TableStatistics, scan: &Scan) -> f64 {
+    match expr {
+        Expr::BinaryExpr(binary) => match binary.op {
+            Operator::And => share(&binary.left, table, scan) * share(&binary.right, table, scan),
+            Operator::Or => (share(&binary.left, table, scan) + share(&binary.right, table, scan)).min(1.0),
+            Operator::Eq => equality_share(&[&binary.left, &binary.right], table, scan),
+            Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => RANGE_SHARE,
+            Operator::NotEq | Operator::IsDistinctFrom => 1.0,
+            _ => DEFAULT_SHARE,
+        },
+        Expr::InList(list) if !list.negated => {
+            let items = u32::try_from(list.list.len()).unwrap_or(u32::MAX);
+            (equality_share(&[&list.expr], table, scan) * f64::from(items)).min(1.0)
+        }
+        Expr::Between(between) if !between.negated => RANGE_SHARE * RANGE_SHARE,
+        Expr::IsNull(_) | Expr::Like(_) => EQUALITY_SHARE,
+        Expr::IsNotNull(_) | Expr::InList(_) => 1.0,
+        Expr::Not(inner) => 1.0 - share(inner, table, scan),
+        _ => DEFAULT_SHARE,
+    }
+}
+
+fn equality_share(sides: &[&Expr], table: &TableStatistics, scan: &Scan) -> f64 {
+    let column = sides.iter().find_map(|side| match side {
+        Expr::Column(column) => scan.schema.index_of(&column.name).ok(),
+        _ => None,
+    });
+    match column.and_then(|index| distinct(table, index)) {
+        Some(distinct) => 1.0 / u64_to_f64(distinct),
+        None => EQUALITY_SHARE,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "an estimate needs no more than 53 bits"
+)]
+fn u64_to_f64(value: u64) -> f64 {
+    value as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a finite share of a count; `as` saturates"
+)]
+fn scale(rows: u64, share: f64) -> usize {
+    ((u64_to_f64(rows) * share).ceil() as usize).max(usize::from(rows > 0))
+}

@@ -1,0 +1,437 @@
+//! The leaf operator: the only place where a source is read.
+//!
+//! Each partition reads one split. Filters that joins leave here in the `Post` phase are read at the first poll: when
+//! they name the keys, and looking those up is cheaper than the scan, partition 0 looks up every key and the other
+//! partitions end empty. That choice is made once per execution and shared by all its partitions.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result as DataFusionResult, Statistics};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::DynamicFilterTracking;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, Time,
+};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions, StatisticsArgs,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::connector::Table;
+use crate::dynamic_keys::{KeySet, join_keys};
+use crate::error::{ConnectorError, ErrorKind, Result};
+use crate::estimate::scan_statistics;
+use crate::scan::{BatchStream, ReadContext, ReadMetrics, Scan, Split};
+use crate::settings::ScanSettings;
+use crate::types::check_canonical;
+
+/// How one execution reads its table.
+#[derive(Debug, Clone)]
+pub enum ScanMode {
+    /// Every partition reads its split.
+    Scan,
+    /// Partition 0 looks these keys up, the others end empty.
+    Lookup(KeySet),
+}
+
+/// Reads a table of a source: by splits, or by the keys of the joins above.
+#[derive(Debug)]
+pub struct ScanExec {
+    table: Arc<dyn Table>,
+    scan: Scan,
+    splits: Vec<Split>,
+    settings: ScanSettings,
+    statistics: Arc<Statistics>,
+    join_filters: Vec<Arc<dyn PhysicalExpr>>,
+    executions: Executions,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// The modes chosen so far, one per running execution.
+#[derive(Debug, Default)]
+struct Executions(Mutex<Vec<Execution>>);
+
+/// One running execution: known by its task context, which all its partitions share.
+#[derive(Debug)]
+struct Execution {
+    context: Weak<TaskContext>,
+    mode: Arc<OnceLock<ScanMode>>,
+}
+
+impl Executions {
+    fn of(&self, context: &Arc<TaskContext>) -> Arc<OnceLock<ScanMode>> {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|execution| execution.context.strong_count() > 0);
+        if let Some(found) = running
+            .iter()
+            .find(|execution| execution.context.as_ptr() == Arc::as_ptr(context))
+        {
+            return Arc::clone(&found.mode);
+        }
+        let mode = Arc::new(OnceLock::new());
+        running.push(Execution {
+            context: Arc::downgrade(context),
+            mode: Arc::clone(&mode),
+        });
+        mode
+    }
+}
+
+impl ScanExec {
+    /// Plans the scan of `table`: asks it for its splits and checks its types.
+    pub async fn plan(table: Arc<dyn Table>, scan: Scan, settings: ScanSettings) -> Result<Self> {
+        check_canonical(table.name(), &scan.projected_schema())?;
+        let splits = table.splits(&scan).await?;
+        if splits.is_empty() {
+            let message = format!("table {} has no splits", table.name());
+            return Err(ConnectorError::new(ErrorKind::Internal, message));
+        }
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(scan.projected_schema()),
+            Partitioning::UnknownPartitioning(splits.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        ));
+        let statistics = Arc::new(scan_statistics(&table.statistics(), &scan));
+        Ok(Self {
+            table,
+            scan,
+            splits,
+            settings,
+            statistics,
+            join_filters: Vec::new(),
+            executions: Executions::default(),
+            properties,
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// The table this leaf reads.
+    pub fn table(&self) -> &Arc<dyn Table> {
+        &self.table
+    }
+
+    /// What is read of it.
+    pub fn scan(&self) -> &Scan {
+        &self.scan
+    }
+
+    /// The same leaf with other join filters and nothing decided yet.
+    fn with_join_filters(&self, join_filters: Vec<Arc<dyn PhysicalExpr>>) -> Self {
+        Self {
+            table: Arc::clone(&self.table),
+            scan: self.scan.clone(),
+            splits: self.splits.clone(),
+            settings: self.settings.clone(),
+            statistics: Arc::clone(&self.statistics),
+            join_filters,
+            executions: Executions::default(),
+            properties: Arc::clone(&self.properties),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    fn accepts_join_filters(&self) -> bool {
+        // A limit asks for any rows that pass: restricting them to keys would be right, but never needed.
+        self.settings.pushdown && self.scan.limit.is_none() && self.table.lookup().is_some()
+    }
+}
+
+/// Everything one partition needs, so that its stream does not borrow the plan.
+struct PartitionRead {
+    table: Arc<dyn Table>,
+    scan: Scan,
+    split: Split,
+    partition: usize,
+    mode: Arc<OnceLock<ScanMode>>,
+    join_filters: Vec<Arc<dyn PhysicalExpr>>,
+    rows_estimate: Option<usize>,
+    cx: ReadContext,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl PartitionRead {
+    async fn open(self) -> Result<BatchStream> {
+        let mode = self.mode.get_or_init(|| self.choose_mode());
+        match mode {
+            ScanMode::Scan => self.table.read(&self.scan, &self.split, &self.cx).await,
+            ScanMode::Lookup(keys) if self.partition == 0 && keys.values.num_rows() > 0 => {
+                let counter = MetricBuilder::new(&self.metrics).counter("lookup_keys", self.partition);
+                counter.add(keys.values.num_rows());
+                let lookup = self.table.lookup().ok_or_else(|| {
+                    let message = format!("table {} has no lookup", self.table.name());
+                    ConnectorError::new(ErrorKind::Internal, message)
+                })?;
+                lookup
+                    .get(&self.scan, keys.key, keys.values.clone(), &self.cx)
+                    .await
+            }
+            ScanMode::Lookup(_) => Ok(stream::empty().boxed()),
+        }
+    }
+
+    /// Lookups when the joins name keys and those cost less than the scan; unknown sizes count as large.
+    fn choose_mode(&self) -> ScanMode {
+        let Some(lookup) = self.table.lookup() else {
+            return ScanMode::Scan;
+        };
+        let complete: Vec<Arc<dyn PhysicalExpr>> = self
+            .join_filters
+            .iter()
+            // Never wait: a filter of a top-N or of an aggregate completes only after this leaf has ended.
+            .filter(|filter| {
+                !matches!(
+                    DynamicFilterTracking::classify(filter),
+                    DynamicFilterTracking::Watching(_)
+                )
+            })
+            .filter_map(|filter| snapshot_physical_expr(Arc::clone(filter)).ok())
+            .collect();
+        match join_keys(&complete, &self.scan.projection, &self.scan.schema, lookup.keys()) {
+            Some(keys) if self.is_cheaper(keys.values.num_rows(), lookup.key_cost_rows()) => {
+                ScanMode::Lookup(keys)
+            }
+            _ => ScanMode::Scan,
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a comparison of costs needs no more than 53 bits"
+    )]
+    fn is_cheaper(&self, keys: usize, key_cost_rows: f64) -> bool {
+        self.rows_estimate
+            .is_none_or(|rows| keys as f64 * key_cost_rows <= rows.max(1) as f64 || keys == 0)
+    }
+}
+
+/// Ends a stream with an error when one answer takes longer than the deadline, and after any error.
+fn with_deadline(stream: BatchStream, table: Arc<dyn Table>, cx: ReadContext) -> BatchStream {
+    stream::unfold(Some(stream), move |stream| {
+        let (table, deadline) = (Arc::clone(&table), cx.source_timeout);
+        async move {
+            let mut stream = stream?;
+            match tokio::time::timeout(deadline, stream.next()).await {
+                Ok(None) => None,
+                Ok(Some(Ok(batch))) => Some((Ok(batch), Some(stream))),
+                Ok(Some(Err(error))) => Some((Err(error), None)),
+                Err(_) => {
+                    let seconds = deadline.as_secs_f64();
+                    let message = format!("table {} did not answer within {seconds} s", table.name());
+                    let error = ConnectorError::new(ErrorKind::Timeout, message)
+                        .hint("The source is slow or gone; the setting source_timeout bounds the wait.");
+                    Some((Err(error), None))
+                }
+            }
+        }
+    })
+    .boxed()
+}
+
+/// Counts rows and the time to the first batch, and refuses batches that do not have the promised schema.
+fn checked(
+    stream: BatchStream,
+    schema: SchemaRef,
+    table: Arc<dyn Table>,
+    baseline: BaselineMetrics,
+    first_batch: Time,
+) -> SendableRecordBatchStream {
+    let started = Instant::now();
+    let mut first = true;
+    let promised = Arc::clone(&schema);
+    let batches = stream.map(move |batch| {
+        let batch: RecordBatch = batch?;
+        if std::mem::take(&mut first) {
+            first_batch.add_duration(started.elapsed());
+        }
+        let alike = batch.num_columns() == promised.fields().len()
+            && batch
+                .columns()
+                .iter()
+                .zip(promised.fields())
+                .all(|(column, field)| column.data_type() == field.data_type());
+        if !alike {
+            let message = format!(
+                "table {} answered with other columns than it promised",
+                table.name()
+            );
+            return Err(ConnectorError::new(ErrorKind::Internal, message).into());
+        }
+        baseline.record_output(batch.num_rows());
+        Ok(batch)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+}
+
+impl DisplayAs for ScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns: Vec<String> = self
+            .scan
+            .projected_schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
+        write!(
+            f,
+            "ScanExec: table={}, columns=[{}]",
+            self.table.name(),
+            columns.join(", ")
+        )?;
+        if self.splits.len() > 1 {
+            write!(f, ", splits={}", self.splits.len())?;
+        }
+        if let Some(limit) = self.scan.limit {
+            write!(f, ", limit={limit}")?;
+        }
+        if !self.join_filters.is_empty() {
+            write!(f, ", join_keys=lookup")?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for ScanExec {
+    fn name(&self) -> &'static str {
+        "ScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
+    ) -> DataFusionResult<TreeNodeRecursion> {
+        // A join computes its filter only when it finds it again below itself.
+        let mut recursion = TreeNodeRecursion::Continue;
+        for filter in &self.join_filters {
+            recursion = recursion.visit_sibling(|| f(filter))?;
+        }
+        Ok(recursion)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn reset_state(self: Arc<Self>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        // The joins above start again with new filters: those kept here hold the keys of the last round.
+        Ok(Arc::new(self.with_join_filters(Vec::new())))
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> DataFusionResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        // "No" is right even for the filters kept: the operator above checks every row again.
+        let answers = vec![PushedDown::No; result.parent_filters.len()];
+        let propagation = FilterPushdownPropagation::with_parent_pushdown_result(answers);
+        if phase != FilterPushdownPhase::Post
+            || result.parent_filters.is_empty()
+            || !self.accepts_join_filters()
+        {
+            return Ok(propagation);
+        }
+        let kept = self.join_filters.iter().cloned();
+        let filters = kept
+            .chain(result.parent_filters.into_iter().map(|parent| parent.filter))
+            .collect();
+        Ok(propagation.with_updated_node(Arc::new(self.with_join_filters(filters))))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DataFusionResult<SendableRecordBatchStream> {
+        let split = self.splits.get(partition).cloned().ok_or_else(|| {
+            let message = format!("table {} has no split {partition}", self.table.name());
+            ConnectorError::new(ErrorKind::Internal, message)
+        })?;
+        let cx = ReadContext {
+            query_id: Arc::clone(&self.settings.query_id),
+            batch_rows: context.session_config().batch_size(),
+            batch_bytes: self.settings.batch_bytes,
+            source_timeout: self.settings.source_timeout,
+            metrics: ReadMetrics::new(&self.metrics, partition),
+        };
+        let read = PartitionRead {
+            table: Arc::clone(&self.table),
+            scan: self.scan.clone(),
+            split,
+            partition,
+            mode: self.executions.of(&context),
+            join_filters: self.join_filters.clone(),
+            rows_estimate: match self.statistics.num_rows {
+                Precision::Exact(rows) | Precision::Inexact(rows) => Some(rows),
+                Precision::Absent => None,
+            },
+            cx: cx.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let first_batch = MetricBuilder::new(&self.metrics).subset_time("time_to_first_batch", partition);
+        // The context is held until the stream ends, so that its address names this execution alone.
+        let opened = stream::once(async move {
+            let _execution = context;
+            read.open().await
+        });
+        let stream = with_deadline(opened.try_flatten().boxed(), Arc::clone(&self.table), cx);
+        Ok(checked(
+            stream,
+            self.scan.projected_schema(),
+            Arc::clone(&self.table),
+            baseline,
+            first_batch,
+        ))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> DataFusionResult<Arc<Statistics>> {
+        if args.partition().is_some() && self.splits.len() > 1 {
+            return Ok(Arc::new(Statistics::new_unknown(&self.schema())));
+        }
+        Ok(Arc::clone(&self.statistics))
+    }
+}

@@ -1,0 +1,204 @@
+//! The one translation of a [`Table`] to DataFusion: a `TableProvider` made for one reference in one statement.
+//!
+//! It carries the session's settings, since `supports_filters_pushdown` gets no session, and notes what was pushed and
+//! why, for EXPLAIN.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::connector::{Table, TableName};
+use crate::filter::{Filter, Pushdown, Verdict};
+use crate::scan::{Scan, ScanFilter};
+use crate::scan_exec::ScanExec;
+use crate::settings::ScanSettings;
+
+/// What happened to one table reference of a statement: shown by EXPLAIN.
+#[derive(Debug, Clone)]
+pub struct ScanNote {
+    /// The table.
+    pub table: TableName,
+    /// Each filter over the table with its verdict, pushed ones first.
+    pub filters: Vec<ScanFilter>,
+    /// The column sets by which rows can be looked up with a join's keys; empty when they cannot.
+    pub lookups: Vec<Vec<String>>,
+    /// The limit that went down, if any.
+    pub limit: Option<usize>,
+    /// What is sent to the source.
+    pub remote: String,
+}
+
+/// The notes of one statement, in the order in which its scans were planned.
+#[derive(Debug, Default)]
+pub struct ScanNotes(Mutex<Vec<ScanNote>>);
+
+impl ScanNotes {
+    /// Takes the notes, leaving none.
+    pub fn take(&self) -> Vec<ScanNote> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, note: ScanNote) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    }
+}
+
+/// One reference to a table in one statement.
+pub struct SourceTable {
+    table: Arc<dyn Table>,
+    settings: ScanSettings,
+    notes: Arc<ScanNotes>,
+    /// The filters declined at the last question: those that stay above the scan.
+    declined: Mutex<Vec<ScanFilter>>,
+}
+
+impl SourceTable {
+    /// Wraps `table` for one reference in one statement.
+    pub fn new(table: Arc<dyn Table>, settings: ScanSettings, notes: Arc<ScanNotes>) -> Self {
+        Self {
+            table,
+            settings,
+            notes,
+            declined: Mutex::default(),
+        }
+    }
+
+    /// The table behind it.
+    pub fn table(&self) -> &Arc<dyn Table> {
+        &self.table
+    }
+
+    fn verdict(&self, expr: &Expr) -> ScanFilter {
+        let filter = Filter::new(expr);
+        let pushdown = if self.settings.pushdown {
+            self.table.pushdown(&filter)
+        } else {
+            Pushdown::declined("pushdown is off in this session")
+        };
+        ScanFilter { filter, pushdown }
+    }
+
+    /// The scan for what DataFusion asks: verdicts are computed again, and the limit goes down only over Exact ones.
+    fn plan_scan(&self, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Scan {
+        let schema = self.table.schema();
+        let mut pushed: Vec<ScanFilter> = Vec::with_capacity(filters.len());
+        for expr in filters {
+            let filter = self.verdict(expr);
+            if filter.pushdown.verdict != Verdict::Declined && !pushed.contains(&filter) {
+                pushed.push(filter);
+            }
+        }
+        let projection = projection
+            .cloned()
+            .unwrap_or_else(|| (0..schema.fields().len()).collect());
+        let mut scan = Scan {
+            schema,
+            projection,
+            filters: pushed,
+            limit: None,
+        };
+        if self.settings.pushdown && scan.all_exact() {
+            scan.limit = limit;
+        }
+        scan
+    }
+
+    fn note(&self, scan: &Scan) {
+        let mut filters = scan.filters.clone();
+        filters.extend(
+            self.declined
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .cloned(),
+        );
+        let lookup = self
+            .table
+            .lookup()
+            .filter(|_| self.settings.pushdown && scan.limit.is_none());
+        let lookups = lookup.map_or_else(Vec::new, |lookup| {
+            let names = |columns: &Vec<usize>| {
+                columns
+                    .iter()
+                    .map(|&c| scan.schema.field(c).name().clone())
+                    .collect()
+            };
+            let usable = lookup
+                .keys()
+                .iter()
+                .filter(|key| key.iter().all(|c| scan.projection.contains(c)));
+            usable.map(names).collect()
+        });
+        self.notes.add(ScanNote {
+            table: self.table.name().clone(),
+            filters,
+            lookups,
+            limit: scan.limit,
+            remote: self.table.remote_text(scan),
+        });
+    }
+}
+
+impl fmt::Debug for SourceTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceTable({})", self.table.name())
+    }
+}
+
+#[async_trait]
+impl TableProvider for SourceTable {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        let verdicts: Vec<ScanFilter> = filters.iter().map(|expr| self.verdict(expr)).collect();
+        let answers = verdicts.iter().map(|filter| match filter.pushdown.verdict {
+            Verdict::Exact => TableProviderFilterPushDown::Exact,
+            Verdict::Superset => TableProviderFilterPushDown::Inexact,
+            Verdict::Declined => TableProviderFilterPushDown::Unsupported,
+        });
+        let answers = answers.collect();
+        let declined = verdicts
+            .into_iter()
+            .filter(|filter| filter.pushdown.verdict == Verdict::Declined);
+        *self.declined.lock().unwrap_or_else(PoisonError::into_inner) = declined.collect();
+        Ok(answers)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let scan = self.plan_scan(projection, filters, limit);
+        self.note(&scan);
+        if let Some(native) = self.table.native() {
+            let filters: Vec<Expr> = scan
+                .filters
+                .iter()
+                .map(|filter| filter.filter.expr().clone())
+                .collect();
+            return native
+                .scan(state, Some(&scan.projection), &filters, scan.limit)
+                .await;
+        }
+        let exec = ScanExec::plan(Arc::clone(&self.table), scan, self.settings.clone()).await?;
+        Ok(Arc::new(exec))
+    }
+}
