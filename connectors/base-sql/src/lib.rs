@@ -1,1 +1,19 @@
-//! base-sql.
+//! What every SQL source shares: the law book, the remote statement as a tree, its printer and the table over both.
+//!
+//! A connector describes its columns ([`ColumnProfile`]) and runs printed statements ([`SqlBackend`]); verdicts,
+//! statements and key lookups are made here. Nothing in this crate knows a driver.
+//!
+//! On a query's path: [`SqlTable`] answers `pushdown` with [`judge`], and `read` or `get` with a [`RemoteSelect`] that
+//! is printed once and handed to the backend.
+
+mod law;
+mod print;
+mod profile;
+mod remote;
+mod sql_table;
+
+pub use law::{judge, key_condition};
+pub use print::{Dialect, Statement, statement_tag};
+pub use profile::{ColumnKind, ColumnProfile, TextEncoding, TextOrder, TextProfile};
+pub use remote::{ColumnForm, Comparison, RemoteColumn, RemoteExpr, RemoteSelect, RemoteValue, ValueForm};
+pub use sql_table::{SqlBackend, SqlRead, SqlTable, SqlTableParts, Statements};

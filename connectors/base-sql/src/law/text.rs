@@ -1,0 +1,169 @@
+//! Laws of text and bytes.
+//!
+//! Our engine compares text byte by byte. A collation that does the same is used plainly. Under any other, equality is
+//! sent twice: plainly, which finds at least the equal rows and uses the index, and on the bytes, which makes it exact.
+//! Everything else is sent on the bytes alone. A literal that the column's character set cannot hold equals no row.
+
+use causeway_spi::scalar_text;
+use datafusion::common::ScalarValue;
+
+use super::{Judged, opaque, other_type, pattern};
+use crate::profile::{ColumnKind, ColumnProfile, TextEncoding, TextOrder, TextProfile};
+use crate::remote::{ColumnForm, Comparison, RemoteColumn, RemoteExpr, RemoteValue};
+
+/// Why bytes are sent.
+pub(super) const BYTES_REASON: &str = "bytes compare alike there and here";
+
+/// `column comparison value`.
+pub(super) fn compares(
+    index: usize,
+    profile: &TextProfile,
+    comparison: Comparison,
+    value: &ScalarValue,
+) -> Judged {
+    let Some(text) = scalar_text(value) else {
+        return other_type();
+    };
+    if profile.encoding == TextEncoding::Unknown {
+        return unknown_encoding(profile);
+    }
+    if comparison == Comparison::Equal {
+        return equals_any(index, profile, &[value], false);
+    }
+    let condition = if profile.order == TextOrder::Bytes {
+        RemoteExpr::compare(index, ColumnForm::Plain, comparison, plain(text))
+    } else {
+        RemoteExpr::compare(index, bytes_form(profile), comparison, bytes(text))
+    };
+    Judged::exact(condition, reason(profile, false))
+}
+
+/// `column [NOT] IN (values)`; one value that is not negated becomes `=`.
+pub(super) fn equals_any(
+    index: usize,
+    profile: &TextProfile,
+    values: &[&ScalarValue],
+    negated: bool,
+) -> Judged {
+    if profile.encoding == TextEncoding::Unknown {
+        return unknown_encoding(profile);
+    }
+    let Some(texts) = values
+        .iter()
+        .map(|value| scalar_text(value))
+        .collect::<Option<Vec<_>>>()
+    else {
+        return other_type();
+    };
+    let held: Vec<&str> = match negated {
+        true => texts,
+        false => texts
+            .into_iter()
+            .filter(|text| profile.encoding.holds(text))
+            .collect(),
+    };
+    let plain_half = || one_of(index, ColumnForm::Plain, held.iter().map(|t| plain(t)), negated);
+    let bytes_half = || one_of(index, bytes_form(profile), held.iter().map(|t| bytes(t)), negated);
+    let with_index = !negated && !held.is_empty() && profile.encoding.allows_index_half();
+    let condition = match (profile.order, with_index) {
+        (TextOrder::Bytes, _) => plain_half(),
+        (TextOrder::Language, true) => RemoteExpr::And(vec![plain_half(), bytes_half()]),
+        (TextOrder::Language, false) => bytes_half(),
+    };
+    Judged::exact(condition, reason(profile, with_index))
+}
+
+/// `column [NOT] LIKE pattern`.
+pub(super) fn matches_pattern(
+    index: usize,
+    profile: &ColumnProfile,
+    pattern: &ScalarValue,
+    negated: bool,
+) -> Judged {
+    let ColumnKind::Text(text) = &profile.kind else {
+        return match &profile.kind {
+            ColumnKind::Opaque => opaque(profile),
+            _ => other_type(),
+        };
+    };
+    let Some(pattern) = scalar_text(pattern) else {
+        return other_type();
+    };
+    let form = match (text.order, text.encoding) {
+        (_, TextEncoding::Unknown) => return unknown_encoding(text),
+        (TextOrder::Bytes, _) => ColumnForm::Plain,
+        (TextOrder::Language, TextEncoding::Utf8) => ColumnForm::Characters,
+        (TextOrder::Language, _) => ColumnForm::ConvertedCharacters,
+    };
+    let condition = RemoteExpr::Like {
+        column: RemoteColumn { index, form },
+        pattern: pattern::escaped_pattern(pattern),
+        negated,
+    };
+    Judged::exact(
+        condition,
+        "patterns are matched character by character there and here",
+    )
+}
+
+/// The literal to bind against a column of bytes, or `None` when it is of another type.
+pub(super) fn bytes_literal(value: &ScalarValue) -> Option<RemoteValue> {
+    match value {
+        ScalarValue::Binary(Some(_))
+        | ScalarValue::LargeBinary(Some(_))
+        | ScalarValue::BinaryView(Some(_)) => Some(RemoteValue::bytes(value.clone())),
+        _ => None,
+    }
+}
+
+fn one_of(
+    index: usize,
+    form: ColumnForm,
+    values: impl Iterator<Item = RemoteValue>,
+    negated: bool,
+) -> RemoteExpr {
+    let mut values: Vec<_> = values.collect();
+    if values.len() == 1
+        && !negated
+        && let Some(value) = values.pop()
+    {
+        return RemoteExpr::compare(index, form, Comparison::Equal, value);
+    }
+    RemoteExpr::within(index, form, values, negated)
+}
+
+fn plain(text: &str) -> RemoteValue {
+    RemoteValue::plain(ScalarValue::from(text))
+}
+
+fn bytes(text: &str) -> RemoteValue {
+    RemoteValue::bytes(ScalarValue::from(text))
+}
+
+fn bytes_form(profile: &TextProfile) -> ColumnForm {
+    if profile.encoding.needs_convert() {
+        ColumnForm::ConvertedBytes
+    } else {
+        ColumnForm::Bytes
+    }
+}
+
+fn reason(profile: &TextProfile, with_index: bool) -> String {
+    let collation = &profile.collation;
+    match (profile.order, with_index) {
+        (TextOrder::Bytes, _) => format!("collation {collation} compares bytes"),
+        (TextOrder::Language, true) => {
+            format!("collation {collation} is not byte order: sent with a binary comparison beside it")
+        }
+        (TextOrder::Language, false) => {
+            format!("collation {collation} is not byte order: sent as a binary comparison")
+        }
+    }
+}
+
+fn unknown_encoding(profile: &TextProfile) -> Judged {
+    Judged::declined(format!(
+        "the character set of collation {} is not known to convert alike",
+        profile.collation
+    ))
+}

@@ -1,0 +1,291 @@
+//! Prints a remote statement once: SQL with placeholders and the values in their order, or text for EXPLAIN.
+//!
+//! Outputs are aliased `c0..cN` and read by position. Identifiers are quoted with their quote doubled; no literal of a
+//! user ever becomes part of the SQL that is sent.
+
+use arrow::util::display::array_value_to_string;
+use causeway_spi::scalar_text;
+use datafusion::common::ScalarValue;
+
+use crate::remote::{ColumnForm, RemoteColumn, RemoteExpr, RemoteSelect, RemoteValue, ValueForm};
+
+/// The dialects that can be printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// MySQL and MariaDB, in a session with `NO_BACKSLASH_ESCAPES`, without `ANSI_QUOTES`, names in `utf8mb4`.
+    MySql,
+}
+
+/// A printed statement: `params` belong to the placeholders in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// The text.
+    pub sql: String,
+    /// The values to bind, each with its own type.
+    pub params: Vec<ScalarValue>,
+}
+
+/// Most characters of a query id that are shown to a source.
+const TAG_CHARS_MAX: usize = 64;
+/// Most members of a list that EXPLAIN shows.
+const LIST_SHOWN_MAX: usize = 20;
+
+/// `query_id` as it may stand in a comment of a statement: letters, digits, `-`, `_`, of bounded length.
+pub fn statement_tag(query_id: &str) -> String {
+    query_id
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        .take(TAG_CHARS_MAX)
+        .collect()
+}
+
+impl RemoteSelect {
+    /// Prints the statement to send; it begins with a comment that holds the query's id.
+    pub fn print(&self, dialect: Dialect, query_id: &str) -> Statement {
+        let mut printer = Printer::new(self, dialect, Literals::Bound);
+        printer.sql = format!("/* causeway {} */ ", statement_tag(query_id));
+        printer.select(self);
+        Statement {
+            sql: printer.sql,
+            params: printer.params,
+        }
+    }
+
+    /// Prints the statement for a reader: literals in their place, long lists cut.
+    pub fn text(&self, dialect: Dialect) -> String {
+        let mut printer = Printer::new(self, dialect, Literals::Shown);
+        printer.select(self);
+        printer.sql
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Literals {
+    Bound,
+    Shown,
+}
+
+struct Printer<'a> {
+    columns: &'a [String],
+    dialect: Dialect,
+    literals: Literals,
+    sql: String,
+    params: Vec<ScalarValue>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(select: &'a RemoteSelect, dialect: Dialect, literals: Literals) -> Self {
+        Self {
+            columns: &select.columns,
+            dialect,
+            literals,
+            sql: String::new(),
+            params: Vec::new(),
+        }
+    }
+
+    fn select(&mut self, select: &RemoteSelect) {
+        self.sql.push_str("SELECT ");
+        if select.outputs.is_empty() {
+            self.sql.push_str("1 AS c0");
+        }
+        for (position, &index) in select.outputs.iter().enumerate() {
+            if position > 0 {
+                self.sql.push_str(", ");
+            }
+            self.column_name(index);
+            self.sql.push_str(&format!(" AS c{position}"));
+        }
+        self.sql.push_str(" FROM ");
+        self.identifier(&select.table.schema);
+        self.sql.push('.');
+        self.identifier(&select.table.table);
+        for (position, filter) in select.filters.iter().enumerate() {
+            self.sql.push_str(if position == 0 { " WHERE " } else { " AND " });
+            self.condition(filter, Place::InsideAnd);
+        }
+        if let Some(limit) = select.limit {
+            self.sql.push_str(&format!(" LIMIT {limit}"));
+        }
+    }
+
+    fn condition(&mut self, condition: &RemoteExpr, place: Place) {
+        match condition {
+            RemoteExpr::Constant(true) => self.sql.push_str("TRUE"),
+            RemoteExpr::Constant(false) => self.sql.push_str("FALSE"),
+            RemoteExpr::Compare {
+                column,
+                comparison,
+                value,
+            } => {
+                self.column(*column);
+                self.sql.push_str(&format!(" {} ", comparison.sql()));
+                self.value(value);
+            }
+            RemoteExpr::In {
+                column,
+                values,
+                negated,
+            } => {
+                self.column(*column);
+                self.sql.push_str(if *negated { " NOT IN (" } else { " IN (" });
+                self.list(values);
+                self.sql.push(')');
+            }
+            RemoteExpr::Like {
+                column,
+                pattern,
+                negated,
+            } => {
+                self.column(*column);
+                self.sql.push_str(if *negated { " NOT LIKE " } else { " LIKE " });
+                self.value(&RemoteValue::plain(ScalarValue::from(pattern.as_str())));
+                self.sql.push_str(" ESCAPE '!'");
+            }
+            RemoteExpr::IsNull(index) => self.null_test(*index, " IS NULL"),
+            RemoteExpr::IsNotNull(index) => self.null_test(*index, " IS NOT NULL"),
+            RemoteExpr::And(members) => self.group(members, " AND ", Place::InsideAnd, place),
+            RemoteExpr::Or(members) => self.group(members, " OR ", Place::InsideOr, place),
+        }
+    }
+
+    /// Prints members with `joint` between them; in parentheses unless the place around is of the same kind.
+    fn group(&mut self, members: &[RemoteExpr], joint: &str, inside: Place, around: Place) {
+        let enclosed = inside != around;
+        if enclosed {
+            self.sql.push('(');
+        }
+        for (position, member) in members.iter().enumerate() {
+            if position > 0 {
+                self.sql.push_str(joint);
+            }
+            self.condition(member, inside);
+        }
+        if enclosed {
+            self.sql.push(')');
+        }
+    }
+
+    fn null_test(&mut self, index: usize, test: &str) {
+        self.column_name(index);
+        self.sql.push_str(test);
+    }
+
+    fn list(&mut self, values: &[RemoteValue]) {
+        let shown = match self.literals {
+            Literals::Bound => values.len(),
+            Literals::Shown => values.len().min(LIST_SHOWN_MAX),
+        };
+        for (position, value) in values.iter().take(shown).enumerate() {
+            if position > 0 {
+                self.sql.push_str(", ");
+            }
+            self.value(value);
+        }
+        if shown < values.len() {
+            self.sql.push_str(&format!(", ... {} more", values.len() - shown));
+        }
+    }
+
+    fn column(&mut self, column: RemoteColumn) {
+        let (before, after) = match (self.dialect, column.form) {
+            (Dialect::MySql, ColumnForm::Plain) => ("", ""),
+            (Dialect::MySql, ColumnForm::Bytes) => ("CAST(", " AS BINARY)"),
+            (Dialect::MySql, ColumnForm::ConvertedBytes) => ("CAST(CONVERT(", " USING utf8mb4) AS BINARY)"),
+            (Dialect::MySql, ColumnForm::Characters) => ("", " COLLATE utf8mb4_bin"),
+            (Dialect::MySql, ColumnForm::ConvertedCharacters) => {
+                ("CONVERT(", " USING utf8mb4) COLLATE utf8mb4_bin")
+            }
+        };
+        self.sql.push_str(before);
+        self.column_name(column.index);
+        self.sql.push_str(after);
+    }
+
+    fn column_name(&mut self, index: usize) {
+        let name = &self.columns[index];
+        quote_into(&mut self.sql, name);
+    }
+
+    fn identifier(&mut self, name: &str) {
+        quote_into(&mut self.sql, name);
+    }
+
+    fn value(&mut self, value: &RemoteValue) {
+        match (self.dialect, value.form) {
+            (Dialect::MySql, ValueForm::Plain) => self.literal(&value.value),
+            (Dialect::MySql, ValueForm::Bytes) => {
+                self.sql.push_str("CAST(");
+                self.literal(&value.value);
+                self.sql.push_str(" AS BINARY)");
+            }
+            (Dialect::MySql, ValueForm::Decimal { precision, scale }) => {
+                self.sql.push_str("CAST(");
+                self.literal(&value.value);
+                self.sql.push_str(&format!(" AS DECIMAL({precision},{scale}))"));
+            }
+        }
+    }
+
+    fn literal(&mut self, value: &ScalarValue) {
+        match self.literals {
+            Literals::Bound => {
+                self.sql.push('?');
+                self.params.push(value.clone());
+            }
+            Literals::Shown => self.sql.push_str(&shown_literal(value)),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    InsideAnd,
+    InsideOr,
+}
+
+fn quote_into(sql: &mut String, name: &str) {
+    sql.push('`');
+    sql.push_str(&name.replace('`', "``"));
+    sql.push('`');
+}
+
+/// A literal for EXPLAIN: quotes doubled, control characters spelled out.
+fn shown_literal(value: &ScalarValue) -> String {
+    match value {
+        ScalarValue::Binary(Some(bytes))
+        | ScalarValue::LargeBinary(Some(bytes))
+        | ScalarValue::BinaryView(Some(bytes)) => {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+            format!("x'{digits}'")
+        }
+        ScalarValue::Date32(_) | ScalarValue::TimestampMicrosecond(..) => {
+            quoted_literal(shown_time(value).trim_end_matches('Z'))
+        }
+        other => match scalar_text(other) {
+            Some(text) => quoted_literal(text),
+            None => other.to_string(),
+        },
+    }
+}
+
+fn shown_time(value: &ScalarValue) -> String {
+    value
+        .to_array()
+        .ok()
+        .and_then(|array| array_value_to_string(&array, 0).ok())
+        .unwrap_or_else(|| value.to_string())
+}
+
+fn quoted_literal(text: &str) -> String {
+    let mut quoted = String::from("'");
+    for character in text.chars() {
+        match character {
+            '\'' => quoted.push_str("''"),
+            control if control.is_control() => quoted.extend(control.escape_default()),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('\'');
+    quoted
+}
