@@ -1,0 +1,218 @@
+//! The table of a key-value source, as the contract wants it: point reads, lookups and full walks over one backend.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use causeway_spi::{
+    BatchStream, ColumnEstimate, Filter, Lookup, Pushdown, ReadContext, Result, Scan, Split, Table,
+    TableName, TableStatistics,
+};
+use futures::stream::BoxStream;
+
+use crate::access::AccessPath;
+use crate::decode::Projection;
+use crate::definition::TableDefinition;
+use crate::key::{KeyTuple, KeyValue, internal};
+use crate::key_filter::{KeyColumns, KeyPredicate};
+use crate::read::Reader;
+
+/// The values of the fields asked for, in their order; `None` where the row has no such field.
+pub type FieldValues = Vec<Option<Vec<u8>>>;
+
+/// Pages of keys. A page may be empty, and a key may come again on any page.
+pub type KeyScan = BoxStream<'static, Result<Vec<Vec<u8>>>>;
+
+/// What a driver of a key-value source provides.
+#[async_trait]
+pub trait KvBackend: Send + Sync + fmt::Debug + 'static {
+    /// Reads `fields` of the rows at `keys`, in their order; `None` where no row is at that moment.
+    ///
+    /// Without fields only existence counts. Called with at most about a thousand keys. Counts into `cx.metrics`.
+    async fn fetch(
+        &self,
+        table: &TableName,
+        keys: &[Vec<u8>],
+        fields: &[String],
+        cx: &ReadContext,
+    ) -> Result<Vec<Option<FieldValues>>>;
+
+    /// Walks the keys that begin with `prefix` and hold a row; the work starts with the first poll.
+    ///
+    /// A key that is there from the first to the last poll comes at least once. Counts into `cx.metrics`.
+    fn scan(self: Arc<Self>, table: &TableName, prefix: &[u8], cx: &ReadContext) -> KeyScan;
+
+    /// An upper estimate of the table's rows; `None` when the source does not say.
+    async fn estimate_rows(&self, definition: &TableDefinition) -> Result<Option<u64>>;
+
+    /// A walk that finds more rows than this is refused.
+    fn scan_keys_max(&self) -> usize;
+
+    /// Why a filter on a value is not sent, for EXPLAIN.
+    fn value_filter_reason(&self) -> &'static str;
+
+    /// The command that reads one row, for EXPLAIN: `HMGET part:{p_partkey} p_name, p_size`.
+    fn fetch_text(&self, template: &str, fields: &[String]) -> String;
+
+    /// The command that walks the keys, for EXPLAIN: `SCAN part:*`.
+    fn scan_text(&self, prefix: &[u8]) -> String;
+}
+
+/// A table over a key-value source.
+#[derive(Debug)]
+pub struct KvTable<B> {
+    definition: Arc<TableDefinition>,
+    backend: Arc<B>,
+    keys: KeyColumns,
+    lookup_keys: Vec<Vec<usize>>,
+    statistics: Arc<TableStatistics>,
+}
+
+impl<B: KvBackend> KvTable<B> {
+    /// Makes the table and asks the source how large it is.
+    pub async fn load(definition: Arc<TableDefinition>, backend: Arc<B>) -> Result<Self> {
+        let rows = backend.estimate_rows(&definition).await?;
+        let mut columns = vec![ColumnEstimate::default(); definition.columns().len()];
+        if let [only] = definition.key_columns() {
+            columns[*only].distinct = rows;
+        }
+        Ok(Self {
+            keys: KeyColumns::new(&definition),
+            lookup_keys: vec![definition.key_columns().to_vec()],
+            statistics: Arc::new(TableStatistics {
+                rows,
+                row_bytes: Some(definition.row_bytes_estimate()),
+                columns,
+            }),
+            definition,
+            backend,
+        })
+    }
+
+    fn predicate(&self, scan: &Scan) -> Result<KeyPredicate> {
+        self.keys
+            .compile(scan.filters.iter().map(|filter| &filter.filter))
+    }
+
+    fn reader(&self, scan: &Scan, cx: &ReadContext) -> Result<Reader<B>> {
+        Ok(Reader::new(
+            Arc::clone(&self.definition),
+            Arc::clone(&self.backend),
+            self.projection(scan),
+            self.predicate(scan)?,
+            cx.clone(),
+        ))
+    }
+
+    fn projection(&self, scan: &Scan) -> Projection {
+        Projection::new(&self.definition, &scan.projection, scan.projected_schema())
+    }
+
+    /// The number of point reads of `scan`; `None` for a full walk.
+    fn point_count(&self, scan: &Scan) -> Result<Option<usize>> {
+        let predicate = self.predicate(scan)?;
+        let AccessPath::Points(points) = predicate.access() else {
+            return Ok(None);
+        };
+        let keys: Vec<KeyTuple> = points
+            .iter()
+            .filter(|point| self.definition.template().render(point).is_some())
+            .cloned()
+            .collect();
+        Ok(Some(
+            predicate
+                .passes(&keys)?
+                .into_iter()
+                .filter(|&passed| passed)
+                .count(),
+        ))
+    }
+}
+
+#[async_trait]
+impl<B: KvBackend> Table for KvTable<B> {
+    fn name(&self) -> &TableName {
+        self.definition.name()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.definition.schema())
+    }
+
+    fn statistics(&self) -> Arc<TableStatistics> {
+        Arc::clone(&self.statistics)
+    }
+
+    fn pushdown(&self, filter: &Filter) -> Pushdown {
+        self.keys.verdict(filter, self.backend.value_filter_reason())
+    }
+
+    async fn read(&self, scan: &Scan, _split: &Split, cx: &ReadContext) -> Result<BatchStream> {
+        Ok(self.reader(scan, cx)?.read(scan.limit))
+    }
+
+    fn remote_text(&self, scan: &Scan) -> String {
+        let projection = self.projection(scan);
+        let template = self.definition.template();
+        let fetch = self.backend.fetch_text(template.text(), projection.fields());
+        match self.point_count(scan) {
+            Ok(Some(1)) => format!("{fetch} for 1 key"),
+            Ok(Some(keys)) => format!("{fetch} for {keys} keys"),
+            _ if projection.fields().is_empty() => self.backend.scan_text(template.prefix()),
+            _ => format!("{} then {fetch}", self.backend.scan_text(template.prefix())),
+        }
+    }
+
+    fn lookup(&self) -> Option<&dyn Lookup> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl<B: KvBackend> Lookup for KvTable<B> {
+    fn keys(&self) -> &[Vec<usize>] {
+        &self.lookup_keys
+    }
+
+    /// A walk reads each row by its key as well, after it has found the key among all others.
+    fn key_cost_rows(&self) -> f64 {
+        1.0
+    }
+
+    async fn get(
+        &self,
+        scan: &Scan,
+        key: usize,
+        values: RecordBatch,
+        cx: &ReadContext,
+    ) -> Result<BatchStream> {
+        let types = self.definition.template().columns().map(|(_, key_type)| key_type);
+        if key != 0 || values.num_columns() != types.len() {
+            return Err(internal(format!(
+                "table {} was asked for an unknown key",
+                self.name()
+            )));
+        }
+        let columns = types
+            .zip(values.columns())
+            .map(|(key_type, column)| key_type.values(column));
+        let tuples = tuples(columns.collect::<Result<_>>()?, values.num_rows());
+        Ok(self.reader(scan, cx)?.lookup(tuples))
+    }
+}
+
+/// Columns to rows; a row with a NULL is no key.
+fn tuples(columns: Vec<Vec<Option<KeyValue>>>, rows: usize) -> Vec<KeyTuple> {
+    let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+    let mut tuples = Vec::with_capacity(rows);
+    for _ in 0..rows {
+        let row: Vec<Option<KeyValue>> = columns.iter_mut().filter_map(Iterator::next).collect();
+        tuples.extend(row.into_iter().collect::<Option<KeyTuple>>());
+    }
+    tuples
+}
+
+#[cfg(test)]
+mod tests;

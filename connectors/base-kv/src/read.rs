@@ -1,0 +1,328 @@
+//! One read: keys, from a list or a walk, in groups; each group fetched in one go and decoded into batches.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::RecordBatch;
+use causeway_spi::{BatchStream, ConnectorError, ErrorKind, ReadContext, Result};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use crate::access::AccessPath;
+use crate::decode::{Projection, RowDecoder};
+use crate::definition::TableDefinition;
+use crate::key::{KeyTuple, internal};
+use crate::key_filter::KeyPredicate;
+use crate::kv_table::{FieldValues, KeyScan, KvBackend};
+
+/// Most keys fetched in one go.
+const GROUP_KEYS_MAX: usize = 1000;
+/// Keys of the first fetch, while the size of a row is unknown.
+const FIRST_GROUP_KEYS: usize = 128;
+/// Fetches under way at a time: one is decoded while the next is on the wire.
+const FETCHES_MAX: usize = 2;
+/// A walk that finds no rows on this many pages gives an empty batch, so that the reader sees it is alive.
+const QUIET_PAGES_MAX: usize = 64;
+
+/// Keys that passed the filters, with their decoded columns.
+#[derive(Debug, Default)]
+struct KeyGroup {
+    keys: Vec<Vec<u8>>,
+    tuples: Vec<KeyTuple>,
+}
+
+/// Everything one read needs, shared by its fetches.
+#[derive(Debug)]
+pub(crate) struct Reader<B> {
+    definition: Arc<TableDefinition>,
+    backend: Arc<B>,
+    projection: Projection,
+    predicate: KeyPredicate,
+    cx: ReadContext,
+    /// Bytes per row of the last fetch; 0 before the first.
+    row_bytes: AtomicUsize,
+}
+
+impl<B: KvBackend> Reader<B> {
+    pub(crate) fn new(
+        definition: Arc<TableDefinition>,
+        backend: Arc<B>,
+        projection: Projection,
+        predicate: KeyPredicate,
+        cx: ReadContext,
+    ) -> Self {
+        Self {
+            definition,
+            backend,
+            projection,
+            predicate,
+            cx,
+            row_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// The rows that pass the filters, `limit` of them at most.
+    pub(crate) fn read(self, limit: Option<usize>) -> BatchStream {
+        let reader = Arc::new(self);
+        let batches = match reader.predicate.access() {
+            AccessPath::Points(points) => {
+                let groups = Arc::clone(&reader).groups_of_points(points.clone(), limit);
+                reader.fetched(groups, limit)
+            }
+            AccessPath::Full => {
+                let groups = Arc::clone(&reader).groups_of_walk(limit);
+                // The walk itself proves that a row is there; with nothing to fetch it is the whole read.
+                if reader.projection.fields().is_empty() {
+                    groups.map(move |group| reader.decode(&group?, None)).boxed()
+                } else {
+                    reader.fetched(groups, limit)
+                }
+            }
+        };
+        let batches = batches
+            .map_ok(|batches| stream::iter(batches.into_iter().map(Ok)))
+            .try_flatten()
+            .boxed();
+        match limit {
+            Some(limit) => limited(batches, limit),
+            None => batches,
+        }
+    }
+
+    /// The rows at `tuples` that pass the filters.
+    pub(crate) fn lookup(self, tuples: Vec<KeyTuple>) -> BatchStream {
+        let reader = Arc::new(self);
+        let groups = Arc::clone(&reader).groups_of_points(tuples, None);
+        let batches = reader.fetched(groups, None);
+        batches
+            .map_ok(|batches| stream::iter(batches.into_iter().map(Ok)))
+            .try_flatten()
+            .boxed()
+    }
+
+    /// How many keys the next group takes: as many as give about one batch of bytes.
+    fn group_keys(&self, limit: Option<usize>) -> usize {
+        let keys = match self.row_bytes.load(Ordering::Relaxed) {
+            0 => FIRST_GROUP_KEYS,
+            bytes => (self.cx.batch_bytes / bytes).min(GROUP_KEYS_MAX),
+        };
+        keys.min(self.cx.batch_rows)
+            .min(limit.unwrap_or(usize::MAX))
+            .max(1)
+    }
+
+    /// Groups of listed keys, each key once. A tuple that cannot be a key is no row.
+    fn groups_of_points(
+        self: Arc<Self>,
+        tuples: Vec<KeyTuple>,
+        limit: Option<usize>,
+    ) -> BoxStream<'static, Result<KeyGroup>> {
+        let state = (self, tuples.into_iter(), HashSet::new());
+        stream::try_unfold(state, move |(reader, mut tuples, mut seen)| async move {
+            loop {
+                let size = reader.group_keys(limit);
+                let chunk: Vec<KeyTuple> = tuples.by_ref().take(size).collect();
+                if chunk.is_empty() {
+                    return Ok(None);
+                }
+                let template = reader.definition.template();
+                let rows = chunk
+                    .into_iter()
+                    .filter_map(|tuple| Some((template.render(&tuple)?, tuple)));
+                let group = reader.passing(rows.collect(), &mut seen)?;
+                if !group.keys.is_empty() {
+                    return Ok(Some((group, (reader, tuples, seen))));
+                }
+            }
+        })
+        .boxed()
+    }
+
+    /// Groups of the keys a walk finds, each key once.
+    fn groups_of_walk(self: Arc<Self>, limit: Option<usize>) -> BoxStream<'static, Result<KeyGroup>> {
+        let walk = Walk {
+            pages: Arc::clone(&self.backend).scan(
+                self.definition.name(),
+                self.definition.template().prefix(),
+                &self.cx,
+            ),
+            reader: self,
+            limit,
+            found: KeyGroup::default(),
+            seen: HashSet::new(),
+            ended: false,
+        };
+        stream::try_unfold(walk, |mut walk| async move {
+            let group = walk.next_group().await?;
+            Ok(group.map(|group| (group, walk)))
+        })
+        .boxed()
+    }
+
+    /// The rows that pass the filters and were not seen before.
+    fn passing(&self, rows: Vec<(Vec<u8>, KeyTuple)>, seen: &mut HashSet<Vec<u8>>) -> Result<KeyGroup> {
+        let (keys, tuples): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let passed = self.predicate.passes(&tuples)?;
+        let mut group = KeyGroup::default();
+        for ((key, tuple), passed) in keys.into_iter().zip(tuples).zip(passed) {
+            if passed && !seen.contains(&key) {
+                seen.insert(key.clone());
+                group.keys.push(key);
+                group.tuples.push(tuple);
+            }
+        }
+        Ok(group)
+    }
+
+    /// Fetches and decodes the groups, in order.
+    fn fetched(
+        self: Arc<Self>,
+        groups: BoxStream<'static, Result<KeyGroup>>,
+        limit: Option<usize>,
+    ) -> BoxStream<'static, Result<Vec<RecordBatch>>> {
+        let ahead = if limit.is_some() { 1 } else { FETCHES_MAX };
+        groups
+            .map(move |group| {
+                let reader = Arc::clone(&self);
+                async move { reader.fetch(group?).await }
+            })
+            .buffered(ahead)
+            .boxed()
+    }
+
+    async fn fetch(&self, group: KeyGroup) -> Result<Vec<RecordBatch>> {
+        if group.keys.is_empty() {
+            return self.decode(&group, None);
+        }
+        let table = self.definition.name();
+        let values = self
+            .backend
+            .fetch(table, &group.keys, self.projection.fields(), &self.cx)
+            .await?;
+        if values.len() != group.keys.len() {
+            return Err(internal(format!(
+                "{} rows of table {table} were answered for {} keys",
+                values.len(),
+                group.keys.len()
+            )));
+        }
+        self.decode(&group, Some(&values))
+    }
+
+    /// Decodes a group into batches of bounded rows and bytes. Without `values`, each key is a row without fields.
+    fn decode(&self, group: &KeyGroup, values: Option<&[Option<FieldValues>]>) -> Result<Vec<RecordBatch>> {
+        let capacity = group.keys.len().min(self.cx.batch_rows);
+        let mut decoder = RowDecoder::new(self.definition.name(), &self.projection, capacity);
+        let mut batches = Vec::new();
+        let (mut rows, mut bytes) = (0, 0);
+        let no_fields = FieldValues::new();
+        for (row, (key, tuple)) in group.keys.iter().zip(&group.tuples).enumerate() {
+            let fields = match values {
+                None => &no_fields,
+                Some(values) => match &values[row] {
+                    None => continue,
+                    Some(fields) => fields,
+                },
+            };
+            decoder.push(key, tuple, fields)?;
+            rows += 1;
+            if decoder.rows() >= self.cx.batch_rows || decoder.bytes() >= self.cx.batch_bytes {
+                bytes += decoder.bytes();
+                batches.push(decoder.finish()?);
+            }
+        }
+        bytes += decoder.bytes();
+        if decoder.rows() > 0 || batches.is_empty() {
+            batches.push(decoder.finish()?);
+        }
+        if rows > 0 {
+            self.row_bytes.store((bytes / rows).max(1), Ordering::Relaxed);
+        }
+        Ok(batches)
+    }
+}
+
+/// A walk over the keyspace under way.
+struct Walk<B> {
+    reader: Arc<Reader<B>>,
+    pages: KeyScan,
+    limit: Option<usize>,
+    /// Found, but not yet given out.
+    found: KeyGroup,
+    /// A walk may come by a key again: a row must not.
+    seen: HashSet<Vec<u8>>,
+    ended: bool,
+}
+
+impl<B: KvBackend> Walk<B> {
+    async fn next_group(&mut self) -> Result<Option<KeyGroup>> {
+        let mut quiet_pages = 0;
+        let size = self.group_keys();
+        while self.found.keys.len() < size && !self.ended && quiet_pages < QUIET_PAGES_MAX {
+            match self.pages.try_next().await? {
+                Some(page) => self.take_page(page)?,
+                None => self.ended = true,
+            }
+            quiet_pages += 1;
+        }
+        if self.ended && self.found.keys.is_empty() {
+            return Ok(None);
+        }
+        let taken = size.min(self.found.keys.len());
+        let keys = self.found.keys.split_off(self.found.keys.len() - taken);
+        let tuples = self.found.tuples.split_off(self.found.tuples.len() - taken);
+        Ok(Some(KeyGroup { keys, tuples }))
+    }
+
+    fn group_keys(&self) -> usize {
+        if self.reader.projection.fields().is_empty() {
+            return self
+                .reader
+                .cx
+                .batch_rows
+                .min(self.limit.unwrap_or(usize::MAX))
+                .max(1);
+        }
+        self.reader.group_keys(self.limit)
+    }
+
+    fn take_page(&mut self, page: Vec<Vec<u8>>) -> Result<()> {
+        let reader = &self.reader;
+        let template = reader.definition.template();
+        let rows = page.into_iter().filter_map(|key| {
+            let tuple = template.parse_key(&key)?;
+            Some((key, tuple))
+        });
+        let mut group = reader.passing(rows.collect(), &mut self.seen)?;
+        self.found.keys.append(&mut group.keys);
+        self.found.tuples.append(&mut group.tuples);
+        let rows_max = reader.backend.scan_keys_max();
+        if self.seen.len() > rows_max {
+            return Err(ConnectorError::new(
+                ErrorKind::LimitExceeded,
+                format!(
+                    "table {} has more than {rows_max} rows to walk",
+                    reader.definition.name()
+                ),
+            )
+            .hint("Give the key columns by = or IN, or raise scan_keys_max."));
+        }
+        Ok(())
+    }
+}
+
+/// Ends `batches` after `limit` rows, dropping what they come from at once.
+fn limited(batches: BatchStream, limit: usize) -> BatchStream {
+    stream::try_unfold((Some(batches), limit), |(batches, left)| async move {
+        let Some(mut batches) = batches.filter(|_| left > 0) else {
+            return Ok(None);
+        };
+        let Some(batch) = batches.try_next().await? else {
+            return Ok(None);
+        };
+        let taken = batch.num_rows().min(left);
+        let rest = (taken < left).then_some(batches);
+        Ok(Some((batch.slice(0, taken), (rest, left - taken))))
+    })
+    .boxed()
+}
