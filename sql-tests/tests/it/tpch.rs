@@ -1,0 +1,66 @@
+//! TPC-H at scale 0.01 in two placements, against the answers of DuckDB over the same rows.
+
+use causeway_sql_tests::client::Client;
+use causeway_sql_tests::server::Server;
+use causeway_sql_tests::services::Services;
+use causeway_sql_tests::tpch::{Placement, Tpch, answer, query, query_names};
+
+const SCALE: f64 = 0.01;
+
+/// The columns that each query sorts by.
+fn order_by(name: &str) -> &'static [usize] {
+    match &name[..3] {
+        "q01" | "q09" => &[0, 1],
+        "q02" => &[0, 2, 1, 3],
+        "q03" => &[1, 2],
+        "q07" => &[0, 1, 2],
+        "q04" | "q08" | "q12" | "q15" | "q20" | "q22" => &[0],
+        "q05" | "q11" => &[1],
+        "q10" => &[2],
+        "q13" | "q21" => &[1, 0],
+        "q16" => &[3, 0, 1, 2],
+        "q18" => &[4, 3],
+        _ => &[],
+    }
+}
+
+#[tokio::test]
+async fn mixed_over_three_sources() {
+    check_all(Placement::Mixed).await;
+}
+
+#[tokio::test]
+async fn all_on_s3() {
+    check_all(Placement::AllOnS3).await;
+}
+
+/// Runs every query and then reports all that went wrong: one failure often explains another.
+async fn check_all(placement: Placement) {
+    let Some(services) = Services::from_env() else {
+        return;
+    };
+    let tpch = Tpch::load(&services, placement, SCALE).await.unwrap();
+    let server = Server::start(&tpch.config()).unwrap();
+    let mut client = server.connect().await.unwrap();
+    let names = query_names().unwrap();
+    assert!(names.len() >= 22, "{names:?}");
+    let mut wrong = Vec::new();
+    for name in &names {
+        if let Err(error) = check(&client, &tpch, name).await {
+            wrong.push(format!("{name}: {error:#}"));
+            client = server.connect().await.unwrap();
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} queries:\n{}",
+        wrong.len(),
+        names.len(),
+        wrong.join("\n")
+    );
+}
+
+async fn check(client: &Client, tpch: &Tpch, name: &str) -> anyhow::Result<()> {
+    let rows = client.query(&tpch.sql(&query(name)?)).await?;
+    answer(name)?.check(&rows.rows, order_by(name))
+}
