@@ -1,1 +1,24 @@
-//! The law harness.
+//! The law harness: a pushdown never changes an answer, whichever source holds the table.
+//!
+//! A source's test loads a [`CanonicalTable`] of nasty data into the source and calls [`run_laws`] with the table it
+//! got back. Thousands of generated queries are then run with pushdown on, with pushdown off and on an in-memory copy;
+//! the first difference is minimised and shown as SQL with the seed that replays it.
+
+mod canonical;
+mod compare;
+mod contract;
+mod generate;
+mod law;
+mod literal;
+mod observe;
+mod predicate;
+mod query;
+mod report;
+mod shrink;
+mod sides;
+mod values;
+
+pub use canonical::{CanonicalTable, Column, ColumnKind, ROWS, TextKind, column, standard_columns};
+pub use law::{LawOptions, LawSubject, ProviderOf, check_laws, run_laws};
+pub use query::{Condition, FilterPlace, Join, JoinKind, Order, Output, Query};
+pub use report::{LawReport, LawViolation, Shares};

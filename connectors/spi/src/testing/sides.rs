@@ -1,0 +1,152 @@
+//! The sides of a law: sessions that run one query with pushdown on, with pushdown off, and on the in-memory copy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::datasource::MemTable;
+use datafusion::physical_plan::collect;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use super::compare::Rows;
+use super::query::{Join, Query};
+use crate::settings::enable_key_lookups;
+
+/// A query that takes longer has dead-locked.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a session runs its queries: partitions and batch sizes that bring out different plans.
+struct SideConfig {
+    partitions: usize,
+    batch_rows: usize,
+    /// Whether even small joins are partitioned by hash.
+    partitioned_joins: bool,
+}
+
+const CONFIGS: &[SideConfig] = &[
+    SideConfig {
+        partitions: 1,
+        batch_rows: 8192,
+        partitioned_joins: false,
+    },
+    SideConfig {
+        partitions: 2,
+        batch_rows: 7,
+        partitioned_joins: false,
+    },
+    SideConfig {
+        partitions: 3,
+        batch_rows: 100,
+        partitioned_joins: true,
+    },
+    SideConfig {
+        partitions: 4,
+        batch_rows: 1024,
+        partitioned_joins: false,
+    },
+    SideConfig {
+        partitions: 4,
+        batch_rows: 3,
+        partitioned_joins: true,
+    },
+];
+
+/// One session per configuration.
+pub(crate) struct Sides {
+    contexts: Vec<SessionContext>,
+}
+
+/// What one side answered: rows, or the text of its error.
+pub(crate) type Answer = std::result::Result<Rows, String>;
+
+impl Sides {
+    pub(crate) fn new() -> Self {
+        Self {
+            contexts: CONFIGS.iter().map(session).collect(),
+        }
+    }
+
+    /// The number of configurations.
+    pub(crate) fn len(&self) -> usize {
+        self.contexts.len()
+    }
+
+    /// The session that evaluates filters on the copy.
+    pub(crate) fn plain(&self) -> &SessionContext {
+        &self.contexts[0]
+    }
+
+    /// Runs `query` over `table` in the session of one configuration.
+    pub(crate) async fn run(&self, side: usize, table: Arc<dyn TableProvider>, query: &Query) -> Answer {
+        let context = &self.contexts[side];
+        match tokio::time::timeout(QUERY_TIMEOUT, run(context, table, query)).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => Err(error.find_root().to_string()),
+            Err(_) => Err(format!("no end after {} s", QUERY_TIMEOUT.as_secs())),
+        }
+    }
+}
+
+async fn run(context: &SessionContext, table: Arc<dyn TableProvider>, query: &Query) -> Result<Rows> {
+    context.deregister_table("t")?;
+    context.register_table("t", table)?;
+    if let Some(join) = &query.join {
+        let batch = key_table(join)?;
+        // Several partitions, so that no join sees its whole build side in one of them by chance.
+        let half = batch.num_rows() / 2;
+        let parts = vec![
+            vec![batch.slice(0, half)],
+            vec![batch.slice(half, batch.num_rows() - half)],
+        ];
+        let keys = MemTable::try_new(batch.schema(), parts)?;
+        context.deregister_table("keys")?;
+        context.register_table("keys", Arc::new(keys))?;
+    }
+    let plan = context
+        .sql(&query.to_string())
+        .await?
+        .create_physical_plan()
+        .await?;
+    let schema = plan.schema();
+    let batches = collect(plan, context.task_ctx()).await?;
+    Rows::new(&schema, &batches)
+}
+
+fn session(side: &SideConfig) -> SessionContext {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(side.partitions)
+        .with_batch_size(side.batch_rows)
+        .set_str("datafusion.sql_parser.dialect", "PostgreSQL")
+        .set_bool("datafusion.sql_parser.parse_float_as_decimal", true);
+    if side.partitioned_joins {
+        let optimizer = &mut config.options_mut().optimizer;
+        optimizer.hash_join_single_partition_threshold = 0;
+        optimizer.hash_join_single_partition_threshold_rows = 0;
+    }
+    SessionContext::new_with_config(enable_key_lookups(config))
+}
+
+/// The keys of `join`, numbered by `n`, typed as the columns they are compared with.
+fn key_table(join: &Join) -> Result<RecordBatch> {
+    let numbers = (0_i64..).take(join.keys.len());
+    let mut fields = vec![Field::new("n", DataType::Int64, true)];
+    let mut arrays: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(numbers))];
+    for (index, data_type) in join.types.iter().enumerate() {
+        fields.push(Field::new(format!("k{index}"), data_type.clone(), true));
+        let values: Vec<ScalarValue> = join
+            .keys
+            .iter()
+            .filter_map(|key| key.get(index).cloned())
+            .collect();
+        arrays.push(if values.is_empty() {
+            arrow::array::new_empty_array(data_type)
+        } else {
+            ScalarValue::iter_to_array(values)?
+        });
+    }
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    RecordBatch::try_new(schema, arrays).map_err(DataFusionError::from)
+}

@@ -1,0 +1,8 @@
+//! Tests of the contract's own machinery: the law harness against a source with planted faults, and the leaf.
+
+mod collation;
+mod faults;
+mod laws;
+mod mutation;
+mod predicate;
+mod source;
