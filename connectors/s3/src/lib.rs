@@ -1,1 +1,7 @@
-//! s3.
+//! Parquet on any S3-compatible store as a catalog.
+//!
+//! The options and the client; tables, partitions and reading live in `causeway-base-files`.
+
+mod options;
+
+pub use options::S3Options;

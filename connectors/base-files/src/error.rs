@@ -1,0 +1,234 @@
+//! Turns what a store or the Parquet decoder says into errors that name the file relative to the catalog's root.
+
+use std::error::Error;
+use std::io;
+
+use causeway_spi::{ConnectorError, ErrorKind};
+use object_store::client::{HttpError, HttpErrorKind};
+use object_store::path::Path;
+
+/// The answer of the store in one kind, one sentence and, where there is something to do, a hint.
+struct Explained {
+    kind: ErrorKind,
+    detail: Option<String>,
+    hint: Option<&'static str>,
+}
+
+impl Explained {
+    fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: Some(detail.into()),
+            hint: None,
+        }
+    }
+
+    fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+}
+
+/// The error of a request to the store; `message` says what could not be done and names the object.
+///
+/// The text of the store's own error is kept for the log only: it may hold absolute paths and signed headers.
+pub(crate) fn store_error(message: impl Into<String>, error: object_store::Error) -> ConnectorError {
+    let explained = explain(&error);
+    let mut wrapped = ConnectorError::new(explained.kind, message);
+    if let Some(detail) = explained.detail {
+        wrapped = wrapped.detail(detail);
+    }
+    if let Some(hint) = explained.hint {
+        wrapped = wrapped.hint(hint);
+    }
+    wrapped.source(error)
+}
+
+/// A file that was replaced or deleted after it was listed.
+pub(crate) fn changed(location: &Path) -> ConnectorError {
+    ConnectorError::new(
+        ErrorKind::Changed,
+        format!("file {location} changed while it was read"),
+    )
+    .hint("Run the query again.")
+}
+
+/// A file that is not the Parquet it should be.
+pub(crate) fn invalid_file(location: &Path, detail: impl Into<String>) -> ConnectorError {
+    ConnectorError::new(
+        ErrorKind::InvalidData,
+        format!("file {location} is not a readable Parquet file"),
+    )
+    .detail(detail)
+}
+
+/// The [`ConnectorError`] in the chain of sources below `error`, if there is one.
+pub(crate) fn connector_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a ConnectorError> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(found) = error.downcast_ref::<ConnectorError>() {
+            return Some(found);
+        }
+        current = error.source();
+    }
+    None
+}
+
+/// The same error once more, for a second reader; the source stays with the first.
+pub(crate) fn copy_of(error: &ConnectorError) -> ConnectorError {
+    let mut copy = ConnectorError::new(error.kind(), error.message());
+    if let Some(detail) = error.detail_text() {
+        copy = copy.detail(detail);
+    }
+    if let Some(hint) = error.hint_text() {
+        copy = copy.hint(hint);
+    }
+    copy
+}
+
+fn explain(error: &object_store::Error) -> Explained {
+    use object_store::Error as Store;
+    match error {
+        Store::NotFound { .. } => {
+            let hint = "Check the catalog's bucket, prefix or path.";
+            Explained::new(ErrorKind::Unavailable, "The store does not have it.").hint(hint)
+        }
+        Store::Precondition { .. } | Store::NotModified { .. } => {
+            Explained::new(ErrorKind::Changed, "It is not the version that was listed.")
+        }
+        Store::PermissionDenied { .. } => denied(error),
+        Store::Unauthenticated { .. } => Explained::new(
+            ErrorKind::LoginRefused,
+            "The store refused the catalog's credentials.",
+        ),
+        _ => explain_sources(error),
+    }
+}
+
+/// A 403: S3 answers wrong keys with it as well as a missing right.
+fn denied(error: &object_store::Error) -> Explained {
+    const LOGIN: [&str; 5] = [
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "TokenRefreshRequired",
+    ];
+    match answer_code(error) {
+        Some(code) if LOGIN.contains(&code.as_str()) => {
+            Explained::new(ErrorKind::LoginRefused, format!("The store answered {code}."))
+                .hint("Check the catalog's access_key_id, secret_access_key and session_token.")
+        }
+        Some(code) => Explained::new(ErrorKind::NotPermitted, format!("The store answered {code}.")),
+        None => Explained::new(ErrorKind::NotPermitted, "The store does not permit it."),
+    }
+}
+
+fn explain_sources(error: &object_store::Error) -> Explained {
+    if chain_text(error).contains("169.254.169.254") {
+        return Explained::new(
+            ErrorKind::LoginRefused,
+            "No credentials were found for the store.",
+        )
+        .hint("Set access_key_id and secret_access_key of the catalog.");
+    }
+    let mut current: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = current {
+        if let Some(http) = error.downcast_ref::<HttpError>() {
+            return explain_http(http.kind());
+        }
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return explain_io(io.kind());
+        }
+        current = error.source();
+    }
+    Explained {
+        kind: ErrorKind::Source,
+        detail: answer_code(error).map(|code| format!("The store answered {code}.")),
+        hint: None,
+    }
+}
+
+fn explain_http(kind: HttpErrorKind) -> Explained {
+    match kind {
+        HttpErrorKind::Timeout => Explained::new(ErrorKind::Timeout, "The store did not answer in time."),
+        HttpErrorKind::Connect => {
+            Explained::new(ErrorKind::Unavailable, "The store cannot be reached.").hint("Check the endpoint.")
+        }
+        _ => Explained::new(ErrorKind::Unavailable, "The connection to the store broke."),
+    }
+}
+
+fn explain_io(kind: io::ErrorKind) -> Explained {
+    match kind {
+        io::ErrorKind::NotFound => Explained::new(ErrorKind::Unavailable, "It does not exist."),
+        io::ErrorKind::PermissionDenied => {
+            Explained::new(ErrorKind::NotPermitted, "The server's user may not read it.")
+        }
+        io::ErrorKind::TimedOut => Explained::new(ErrorKind::Timeout, "The store did not answer in time."),
+        other => Explained::new(ErrorKind::Unavailable, format!("The system says: {other}.")),
+    }
+}
+
+/// The `Code` element of an S3 error answer: letters only, so that nothing else of the answer can slip out.
+fn answer_code(error: &object_store::Error) -> Option<String> {
+    let text = chain_text(error);
+    let (_, rest) = text.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    (code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric())).then(|| code.to_owned())
+}
+
+fn chain_text(error: &object_store::Error) -> String {
+    let mut text = String::new();
+    let mut current: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = current {
+        text.push_str(&error.to_string());
+        text.push('\n');
+        current = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied_with(body: &str) -> object_store::Error {
+        object_store::Error::PermissionDenied {
+            path: "/srv/secret/place".into(),
+            source: body.to_owned().into(),
+        }
+    }
+
+    #[test]
+    fn wrong_keys_and_missing_rights_are_told_apart() {
+        let keys = store_error(
+            "m",
+            denied_with("<Error><Code>SignatureDoesNotMatch</Code></Error>"),
+        );
+        assert_eq!(keys.kind(), ErrorKind::LoginRefused);
+        let rights = store_error("m", denied_with("<Error><Code>AccessDenied</Code></Error>"));
+        assert_eq!(rights.kind(), ErrorKind::NotPermitted);
+        assert_eq!(rights.detail_text(), Some("The store answered AccessDenied."));
+    }
+
+    #[test]
+    fn nothing_but_the_code_is_shown() {
+        let error = store_error(
+            "could not read file a",
+            denied_with("<Code>Weird <x> code</Code> AKIASECRET"),
+        );
+        let shown = format!("{error} {:?} {:?}", error.detail_text(), error.hint_text());
+        assert!(!shown.contains("AKIASECRET"), "{shown}");
+        assert!(!shown.contains("/srv"), "{shown}");
+    }
+
+    #[test]
+    fn a_connector_error_is_found_below_others() {
+        let inner: Box<dyn Error + Send + Sync> = Box::new(changed(&Path::from("a/b.parquet")));
+        let outer = parquet::errors::ParquetError::External(inner);
+        let found = connector_error(&outer).expect("it is in the chain");
+        assert_eq!(found.kind(), ErrorKind::Changed);
+        assert_eq!(found.message(), "file a/b.parquet changed while it was read");
+    }
+}

@@ -1,0 +1,228 @@
+//! One catalog's store with everything that is cached about it: listings, footers.
+//!
+//! Every range is read from the version of the file that was listed, or the read fails: the ETag is sent with the
+//! request *and* compared with the answer's, since not every store honours `If-Match`.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use causeway_spi::{ConnectorError, ErrorKind, ReadMetrics, Result};
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, coalesce_ranges};
+
+use crate::cache::BoundedCache;
+use crate::error::{changed, invalid_file, store_error};
+use crate::footer::{self, Footer};
+use crate::layout::TableRoot;
+use crate::listing::{self, Listing};
+
+/// Bytes of decoded footers kept per catalog.
+const FOOTER_CACHE_BYTES_MAX: usize = 128 << 20;
+/// Bytes of listings kept per catalog.
+const LISTING_CACHE_BYTES_MAX: usize = 64 << 20;
+/// Two ranges of a file with at most this many bytes between them are read by one request.
+const COALESCE_BYTES: u64 = 512 << 10;
+
+/// The store of one catalog, rooted at the catalog's prefix, and its caches.
+#[derive(Debug)]
+pub(crate) struct FileStore {
+    catalog: String,
+    store: Arc<dyn ObjectStore>,
+    listing_ttl: Duration,
+    listings: BoundedCache<Path, (Instant, Arc<Listing>)>,
+    footers: BoundedCache<FooterKey, Arc<Footer>>,
+}
+
+/// The identity of one version of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct FooterKey {
+    location: Path,
+    etag: Option<String>,
+    size: u64,
+    modified_ms: i64,
+}
+
+impl FooterKey {
+    fn of(file: &ObjectMeta) -> Self {
+        Self {
+            location: file.location.clone(),
+            etag: file.e_tag.clone(),
+            size: file.size,
+            modified_ms: file.last_modified.timestamp_millis(),
+        }
+    }
+}
+
+impl FileStore {
+    /// Wraps `store`, whose root is the catalog's root.
+    pub(crate) fn new(catalog: &str, store: Arc<dyn ObjectStore>, listing_ttl: Duration) -> Self {
+        Self {
+            catalog: catalog.to_owned(),
+            store,
+            listing_ttl,
+            listings: BoundedCache::new(LISTING_CACHE_BYTES_MAX),
+            footers: BoundedCache::new(FOOTER_CACHE_BYTES_MAX),
+        }
+    }
+
+    /// The catalog's name.
+    pub(crate) fn catalog(&self) -> &str {
+        &self.catalog
+    }
+
+    /// The store itself, for listings and for DataFusion's registry.
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// How long a listing is believed.
+    pub(crate) fn listing_ttl(&self) -> Duration {
+        self.listing_ttl
+    }
+
+    /// The Parquet files of a table, at most as old as the time to live.
+    ///
+    /// The same `Arc` comes back as long as nothing changed, so that what was derived from it can be kept.
+    pub(crate) async fn listing(&self, root: &TableRoot) -> Result<Arc<Listing>> {
+        let known = self.listings.get(root.path());
+        if let Some((listed, listing)) = &known
+            && listed.elapsed() < self.listing_ttl
+        {
+            return Ok(Arc::clone(listing));
+        }
+        let fresh = Arc::new(listing::list(self, root).await?);
+        let listing = match known {
+            Some((_, old)) if *old == *fresh => old,
+            _ => fresh,
+        };
+        let entry = (Instant::now(), Arc::clone(&listing));
+        self.listings
+            .insert(root.path().clone(), entry, listing.memory_bytes());
+        Ok(listing)
+    }
+
+    /// The footer of `file`, from the cache or read now.
+    pub(crate) async fn footer(
+        &self,
+        file: &ObjectMeta,
+        metrics: Option<&ReadMetrics>,
+    ) -> Result<Arc<Footer>> {
+        if let Some(footer) = self.cached_footer(file) {
+            return Ok(footer);
+        }
+        let footer = Arc::new(footer::load(self, file, metrics).await?);
+        self.footers
+            .insert(FooterKey::of(file), Arc::clone(&footer), footer.memory_bytes());
+        Ok(footer)
+    }
+
+    /// The footer of `file` if it is cached.
+    pub(crate) fn cached_footer(&self, file: &ObjectMeta) -> Option<Arc<Footer>> {
+        self.footers.get(&FooterKey::of(file))
+    }
+
+    /// Reads one range of the listed version of `file`.
+    ///
+    /// Errors: `Changed` when the file is another one now, `InvalidData` when it ends before the range does.
+    pub(crate) async fn range(
+        &self,
+        file: &ObjectMeta,
+        range: Range<u64>,
+        metrics: Option<&ReadMetrics>,
+    ) -> Result<Bytes> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        if range.end > file.size {
+            let detail = format!(
+                "It points to byte {}, but has only {} bytes.",
+                range.end, file.size
+            );
+            return Err(invalid_file(&file.location, detail));
+        }
+        let bytes = self.request(file, range).await;
+        if let Some(metrics) = metrics {
+            metrics.requests.add(1);
+            metrics.bytes.add(bytes.as_ref().map_or(0, Bytes::len));
+        }
+        if let Err(error) = &bytes
+            && error.kind() == ErrorKind::Changed
+        {
+            self.forget(&file.location);
+        }
+        bytes
+    }
+
+    /// Reads several ranges, close ones by one request, a few requests at a time.
+    pub(crate) async fn ranges(
+        &self,
+        file: &ObjectMeta,
+        ranges: &[Range<u64>],
+        metrics: Option<&ReadMetrics>,
+    ) -> Result<Vec<Bytes>> {
+        coalesce_ranges(ranges, |range| self.range(file, range, metrics), COALESCE_BYTES).await
+    }
+
+    async fn request(&self, file: &ObjectMeta, range: Range<u64>) -> Result<Bytes> {
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            if_match: file.e_tag.clone().filter(|etag| is_strong(etag)),
+            ..GetOptions::default()
+        };
+        let answer = self
+            .store
+            .get_opts(&file.location, options)
+            .await
+            .map_err(|error| self.read_error(&file.location, error))?;
+        if !is_listed_version(file, &answer) {
+            return Err(changed(&file.location));
+        }
+        let length = range.end - range.start;
+        let answered = answer.range.clone();
+        let bytes = answer
+            .bytes()
+            .await
+            .map_err(|error| self.read_error(&file.location, error))?;
+        if answered != range || u64::try_from(bytes.len()).ok() != Some(length) {
+            let detail = format!("The store sent {} of {length} bytes asked for.", bytes.len());
+            return Err(invalid_file(&file.location, detail));
+        }
+        Ok(bytes)
+    }
+
+    fn read_error(&self, location: &Path, error: object_store::Error) -> ConnectorError {
+        match error {
+            object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. } => {
+                changed(location).source(error)
+            }
+            other => store_error(
+                format!("could not read file {location} of catalog {}", self.catalog),
+                other,
+            ),
+        }
+    }
+
+    /// Forgets the listings that hold `location`, so that the next query sees what is there now.
+    fn forget(&self, location: &Path) {
+        self.listings.retain(|folder| !location.prefix_matches(folder));
+    }
+}
+
+/// Whether an ETag may stand in `If-Match`: a weak one never matches there.
+fn is_strong(etag: &str) -> bool {
+    !etag.starts_with("W/")
+}
+
+/// Whether the answer comes from the version that was listed. Without ETags, from the same size and second.
+fn is_listed_version(listed: &ObjectMeta, answer: &GetResult) -> bool {
+    if listed.size != answer.meta.size {
+        return false;
+    }
+    match (&listed.e_tag, &answer.meta.e_tag) {
+        (Some(listed), Some(answered)) => listed == answered,
+        // Listings tell the time in milliseconds, HTTP headers in seconds.
+        _ => listed.last_modified.timestamp() == answer.meta.last_modified.timestamp(),
+    }
+}

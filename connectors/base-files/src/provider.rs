@@ -1,0 +1,172 @@
+//! DataFusion's view of a table: plans one Parquet scan over the files that the partition filters leave.
+//!
+//! Filters over other columns are not applied here: DataFusion's optimizer moves the filter above into the Parquet
+//! source, as it does with a join's dynamic filters.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use causeway_spi::{Filter, Verdict};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion_datasource::compute_all_files_statistics;
+use object_store::ObjectMeta;
+
+use crate::adapter::FileAdapterFactory;
+use crate::pruning;
+use crate::reader::GuardedReaderFactory;
+use crate::source::NamingSource;
+use crate::statistics;
+use crate::table::{FOOTERS_MAX, Snapshot, TableCore, read_footers};
+
+/// The native provider of one table.
+pub(crate) struct FilesProvider {
+    core: Arc<TableCore>,
+}
+
+impl FilesProvider {
+    /// Scans `core`.
+    pub(crate) fn new(core: Arc<TableCore>) -> Self {
+        Self { core }
+    }
+
+    /// The surviving files with their partition values and statistics, in the order of their paths.
+    async fn plan_files(&self, snapshot: &Snapshot, kept: &[usize]) -> Result<Vec<PartitionedFile>> {
+        let metas = kept.iter().filter_map(|&index| snapshot.listing.files.get(index));
+        let metas: Vec<ObjectMeta> = metas.cloned().collect();
+        if metas.len() <= FOOTERS_MAX {
+            // They are opened anyway, unless a join prunes them: then their bounds are what prunes.
+            read_footers(&self.core.files, &metas).await?;
+        }
+        let planned = metas.into_iter().zip(kept).map(|(meta, &index)| {
+            let values = snapshot.values.get(index).cloned().unwrap_or_default();
+            let footer = self.core.files.cached_footer(&meta);
+            let guess = self.core.guess_rows(meta.size);
+            let statistics = statistics::of_file(footer.as_deref(), guess, &self.core.file_schema, &values);
+            let mut file = PartitionedFile::new_from_meta(meta).with_partition_values(values);
+            // Set directly: `with_statistics` would count no nulls in a NULL partition.
+            file.statistics = Some(Arc::new(statistics));
+            file
+        });
+        Ok(planned.collect())
+    }
+
+    /// DataFusion's Parquet source with our reader, adapter and error names.
+    fn source(&self, state: &dyn Session, schema: TableSchema) -> Arc<dyn FileSource> {
+        let mut options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        // The merged schema says so: nanoseconds would end in 2262.
+        options.global.coerce_int96 = Some("us".to_owned());
+        options.global.coerce_int96_tz = None;
+        let readers =
+            GuardedReaderFactory::new(Arc::clone(&self.core.files), Arc::clone(&self.core.file_schema));
+        let source = ParquetSource::new(schema)
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        NamingSource::wrap(Arc::new(source))
+    }
+
+    fn empty(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(projection) => Arc::new(self.core.schema.project(projection)?),
+            None => Arc::clone(&self.core.schema),
+        };
+        Ok(Arc::new(EmptyExec::new(schema)))
+    }
+}
+
+/// The URL under which a catalog's store is registered: names need not be valid in a URL, so they are written in hex.
+fn store_url(catalog: &str) -> Result<ObjectStoreUrl> {
+    let host: String = catalog.bytes().map(|byte| format!("{byte:02x}")).collect();
+    ObjectStoreUrl::parse(format!("causeway-files://{host}"))
+}
+
+fn grouped(
+    files: Vec<PartitionedFile>,
+    partitions: usize,
+    schema: &SchemaRef,
+) -> Result<(Vec<FileGroup>, Statistics)> {
+    let groups = FileGroup::new(files).split_files(partitions.max(1));
+    let (groups, mut statistics) = compute_all_files_statistics(groups, Arc::clone(schema), true, false)?;
+    if statistics.num_rows == Precision::Absent {
+        statistics.total_byte_size = Precision::Absent;
+    }
+    Ok((groups, statistics))
+}
+
+impl fmt::Debug for FilesProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FilesProvider({})", self.core.name)
+    }
+}
+
+#[async_trait]
+impl TableProvider for FilesProvider {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.core.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let answer = |expr: &&Expr| match self.core.verdict(&Filter::new(expr)).verdict {
+            Verdict::Exact => TableProviderFilterPushDown::Exact,
+            Verdict::Superset => TableProviderFilterPushDown::Inexact,
+            Verdict::Declined => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(answer).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let core = &self.core;
+        let filters: Vec<Filter> = filters.iter().map(Filter::new).collect();
+        let exact = |filter: &&Filter| pruning::is_exact(&core.schema, &core.partition_columns, filter);
+        let decided: Vec<&Expr> = filters.iter().filter(exact).map(Filter::expr).collect();
+        let snapshot = core.current().await?;
+        let kept = pruning::survivors(&core.partition_columns, &snapshot.values, &decided)?;
+        if kept.is_empty() {
+            return self.empty(projection);
+        }
+        // A limit counts rows that pass: it may stop the scan only when nothing above drops any.
+        let limit = limit.filter(|_| decided.len() == filters.len());
+        let files = self.plan_files(&snapshot, &kept).await?;
+        let (groups, statistics) = grouped(files, state.config().target_partitions(), &core.schema)?;
+        let schema = TableSchema::builder(Arc::clone(&core.file_schema))
+            .with_table_partition_cols(core.partition_columns.clone())
+            .build();
+        let url = store_url(core.files.catalog())?;
+        state
+            .runtime_env()
+            .register_object_store(url.as_ref(), Arc::clone(core.files.store()));
+        let config = FileScanConfigBuilder::new(url, self.source(state, schema))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(FileAdapterFactory)))
+            .with_projection_indices(projection.cloned())?
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}

@@ -1,0 +1,106 @@
+//! Filters over partition columns: decided for each file by its folder names, before anything of it is read.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
+use causeway_spi::{Filter, Pushdown, Verdict};
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::create_physical_expr;
+
+/// What becomes of `filter` over a table of `schema` whose last columns are `partition_columns`.
+pub(crate) fn verdict(schema: &SchemaRef, partition_columns: &[FieldRef], filter: &Filter) -> Pushdown {
+    let expr = filter.expr();
+    if expr.is_volatile() || has_subquery(expr) {
+        return Pushdown::declined("it is not the same for each row and time");
+    }
+    let columns = expr.column_refs();
+    if columns.is_empty() {
+        return Pushdown::declined("it names no column");
+    }
+    let fields: Option<Vec<_>> = columns
+        .iter()
+        .map(|column| schema.column_with_name(&column.name))
+        .collect();
+    let Some(fields) = fields else {
+        return Pushdown::declined("it names a column that the files do not have");
+    };
+    let is_partition = |name: &str| partition_columns.iter().any(|column| column.name() == name);
+    if fields.iter().all(|(_, field)| is_partition(field.name())) {
+        return Pushdown::exact("decided by the folder names");
+    }
+    if fields.iter().any(|(_, field)| field.data_type().is_nested()) {
+        return Pushdown::declined("nested columns have no bounds in the files");
+    }
+    Pushdown::superset("row groups, pages and bloom filters are pruned; checked again here")
+}
+
+/// Whether the verdict on `filter` is Exact: it is applied wholly by [`survivors`].
+pub(crate) fn is_exact(schema: &SchemaRef, partition_columns: &[FieldRef], filter: &Filter) -> bool {
+    verdict(schema, partition_columns, filter).verdict == Verdict::Exact
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    expr.exists(|node| {
+        Ok(matches!(
+            node,
+            Expr::ScalarSubquery(_)
+                | Expr::InSubquery(_)
+                | Expr::Exists(_)
+                | Expr::SetComparison(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::Placeholder(_)
+        ))
+    })
+    .unwrap_or(true)
+}
+
+/// The indexes of the files for whose partition values every filter is true (not NULL).
+pub(crate) fn survivors(
+    partition_columns: &[FieldRef],
+    values: &[Vec<ScalarValue>],
+    filters: &[&Expr],
+) -> Result<Vec<usize>> {
+    if filters.is_empty() {
+        return Ok((0..values.len()).collect());
+    }
+    let mut files = partition_batch(partition_columns, values)?;
+    let schema = DFSchema::try_from(files.schema().as_ref().clone())?;
+    for filter in filters {
+        let context = PhysicalPlanningContext::default();
+        let expr = create_physical_expr(filter, &schema, &ExecutionProps::new(), &context)?;
+        let kept = expr.evaluate(&files)?.into_array(files.num_rows())?;
+        let kept = as_boolean_array(&kept)?;
+        files = filter_record_batch(&files, kept)?;
+    }
+    let numbers = files.column(partition_columns.len()).as_primitive::<Int64Type>();
+    Ok(numbers
+        .values()
+        .iter()
+        .filter_map(|number| usize::try_from(*number).ok())
+        .collect())
+}
+
+/// One row per file: its partition values, then its number.
+fn partition_batch(partition_columns: &[FieldRef], values: &[Vec<ScalarValue>]) -> Result<RecordBatch> {
+    let mut fields: Vec<FieldRef> = partition_columns.to_vec();
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(fields.len() + 1);
+    for index in 0..partition_columns.len() {
+        arrays.push(ScalarValue::iter_to_array(
+            values.iter().map(|file| file[index].clone()),
+        )?);
+    }
+    let number = Field::new("\u{0}file", DataType::Int64, false);
+    fields.push(Arc::new(number));
+    let numbers = (0i64..).take(values.len()).collect::<Vec<_>>();
+    arrays.push(Arc::new(Int64Array::from(numbers)));
+    let options = RecordBatchOptions::new().with_row_count(Some(values.len()));
+    let schema = Arc::new(Schema::new(fields));
+    Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
+}

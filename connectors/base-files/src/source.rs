@@ -1,0 +1,260 @@
+//! DataFusion's Parquet source, with each error and each panic of the decoder turned into one that names its file.
+//!
+//! The decoder runs inside DataFusion's scan and knows no file names; a damaged page can make it panic. Everything else
+//! (pruning, pushdown, row filters) is handed through.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalSortExpr};
+use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr, SortOrderPushdownResult};
+use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use parquet::errors::ParquetError;
+
+use crate::error::{connector_error, copy_of, invalid_file};
+use crate::footer::sentence;
+
+/// Wraps the Parquet source of one scan.
+#[derive(Clone)]
+pub(crate) struct NamingSource {
+    inner: Arc<dyn FileSource>,
+}
+
+impl NamingSource {
+    /// Wraps `inner`.
+    pub(crate) fn wrap(inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        Arc::new(Self { inner })
+    }
+}
+
+impl FileSource for NamingSource {
+    fn create_file_opener(
+        &self,
+        object_store: Arc<dyn ObjectStore>,
+        base_config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Arc<dyn FileOpener>> {
+        self.inner
+            .create_file_opener(object_store, base_config, partition)
+    }
+
+    fn create_morselizer(
+        &self,
+        object_store: Arc<dyn ObjectStore>,
+        base_config: &FileScanConfig,
+        partition: usize,
+    ) -> Result<Box<dyn Morselizer>> {
+        let inner = self
+            .inner
+            .create_morselizer(object_store, base_config, partition)?;
+        Ok(Box::new(NamingMorselizer { inner }))
+    }
+
+    fn table_schema(&self) -> &TableSchema {
+        self.inner.table_schema()
+    }
+
+    fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
+        Self::wrap(self.inner.with_batch_size(batch_size))
+    }
+
+    fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.inner.filter()
+    }
+
+    fn projection(&self) -> Option<&ProjectionExprs> {
+        self.inner.projection()
+    }
+
+    fn metrics(&self) -> &ExecutionPlanMetricsSet {
+        self.inner.metrics()
+    }
+
+    fn file_type(&self) -> &str {
+        self.inner.file_type()
+    }
+
+    fn fmt_extra(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_extra(format, f)
+    }
+
+    fn supports_repartitioning(&self) -> bool {
+        self.inner.supports_repartitioning()
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
+        let pushed = self.inner.try_pushdown_filters(filters, config)?;
+        Ok(FilterPushdownPropagation {
+            filters: pushed.filters,
+            updated_node: pushed.updated_node.map(Self::wrap),
+        })
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+        eq_properties: &EquivalenceProperties,
+    ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
+        Ok(self
+            .inner
+            .try_pushdown_sort(order, eq_properties)?
+            .map(Self::wrap))
+    }
+
+    fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+        self.inner.reorder_files(files)
+    }
+
+    fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
+        Ok(self.inner.try_pushdown_projection(projection)?.map(Self::wrap))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.inner.apply_expressions(f)
+    }
+}
+
+#[derive(Debug)]
+struct NamingMorselizer {
+    inner: Box<dyn Morselizer>,
+}
+
+impl Morselizer for NamingMorselizer {
+    fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
+        let location = file.object_meta.location.clone();
+        let inner = guarded(&location, || self.inner.plan_file(file))?;
+        Ok(Box::new(NamingPlanner { inner, location }))
+    }
+}
+
+#[derive(Debug)]
+struct NamingPlanner {
+    inner: Box<dyn MorselPlanner>,
+    location: Path,
+}
+
+impl NamingPlanner {
+    fn wrap(inner: Box<dyn MorselPlanner>, location: &Path) -> Box<dyn MorselPlanner> {
+        Box::new(Self {
+            inner,
+            location: location.clone(),
+        })
+    }
+}
+
+impl MorselPlanner for NamingPlanner {
+    fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
+        let Self { inner, location } = *self;
+        let Some(mut plan) = guarded(&location, || inner.plan())? else {
+            return Ok(None);
+        };
+        let morsels = plan.take_morsels().into_iter().map(|inner| {
+            let location = location.clone();
+            Box::new(NamingMorsel { inner, location }) as Box<dyn Morsel>
+        });
+        let morsels = morsels.collect();
+        let planners = plan.take_ready_planners().into_iter();
+        let planners = planners.map(|inner| Self::wrap(inner, &location)).collect();
+        let pending = plan.take_pending_planner();
+        let mut named = MorselPlan::new().with_morsels(morsels).with_planners(planners);
+        if let Some(pending) = pending {
+            named.set_pending_planner(async move {
+                match AssertUnwindSafe(pending.into_future()).catch_unwind().await {
+                    Ok(Ok(inner)) => Ok(Self::wrap(inner, &location)),
+                    Ok(Err(error)) => Err(named_error(&location, error)),
+                    Err(panic) => Err(panicked(&location, panic)),
+                }
+            });
+        }
+        Ok(Some(named))
+    }
+}
+
+#[derive(Debug)]
+struct NamingMorsel {
+    inner: Box<dyn Morsel>,
+    location: Path,
+}
+
+impl Morsel for NamingMorsel {
+    fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
+        let Self { inner, location } = *self;
+        AssertUnwindSafe(inner.into_stream())
+            .catch_unwind()
+            .map(move |batch| match batch {
+                Ok(Ok(batch)) => Ok(batch),
+                Ok(Err(error)) => Err(named_error(&location, error)),
+                Err(panic) => Err(panicked(&location, panic)),
+            })
+            .boxed()
+    }
+}
+
+fn guarded<T>(location: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| named_error(location, error)),
+        Err(panic) => Err(panicked(location, panic)),
+    }
+}
+
+fn panicked(location: &Path, panic: Box<dyn Any + Send>) -> DataFusionError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    tracing::warn!(file = %location, panic = text, "the Parquet decoder panicked");
+    invalid_file(location, "The decoder stopped at a damaged page.").into()
+}
+
+/// Names the file in an error of the decoder; leaves our own errors and those of the query's expressions as they are.
+fn named_error(location: &Path, error: DataFusionError) -> DataFusionError {
+    if let Some(ours) = connector_error(&error) {
+        return copy_of(ours).source(error).into();
+    }
+    match decoder_says(&error) {
+        Some(detail) => invalid_file(location, detail).source(error).into(),
+        None => error,
+    }
+}
+
+/// What the decoder says, if `error` is its own and not one of an expression that it evaluated for the query.
+fn decoder_says(error: &DataFusionError) -> Option<String> {
+    const EXPRESSION_FAILED: &str = "Error evaluating filter predicate";
+    let said = match error.find_root() {
+        DataFusionError::ParquetError(error) => match error.as_ref() {
+            ParquetError::External(_) => return None,
+            error => sentence(error),
+        },
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::ParquetError(text) => format!("The decoder says: {}.", text.trim_end_matches('.')),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    (!said.contains(EXPRESSION_FAILED)).then_some(said)
+}
