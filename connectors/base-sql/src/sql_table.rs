@@ -26,7 +26,7 @@ const KEYS_PER_STATEMENT_MAX: usize = 500;
 const VALUES_PER_STATEMENT_MAX: usize = 60_000;
 
 /// The statements of one read, printed as they are needed.
-pub type Statements = Box<dyn Iterator<Item = Result<Statement>> + Send>;
+pub type Statements = Box<dyn Iterator<Item = Result<Statement>> + Send + Sync>;
 
 /// What a backend is asked to run.
 pub struct SqlRead {

@@ -1,0 +1,61 @@
+//! One MySQL or MariaDB server as a catalog.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use causeway_base_sql::SqlTable;
+use causeway_spi::{Connector, ConnectorOptions, Result, Table, TableName};
+
+use crate::catalog;
+use crate::options::MySqlOptions;
+use crate::pool::Pool;
+use crate::reader::MySqlBackend;
+
+/// A catalog: a server, its pool of sessions, and nothing that is read before it is asked for.
+#[derive(Debug)]
+pub(crate) struct MySqlConnector {
+    catalog: String,
+    pool: Arc<Pool>,
+    backend: Arc<MySqlBackend>,
+}
+
+impl MySqlConnector {
+    /// The catalog `catalog` on `pool`.
+    pub(crate) fn new(catalog: &str, pool: Arc<Pool>) -> Self {
+        Self {
+            catalog: catalog.to_owned(),
+            backend: Arc::new(MySqlBackend::new(Arc::clone(&pool))),
+            pool,
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for MySqlConnector {
+    fn kind(&self) -> &'static str {
+        MySqlOptions::KIND
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let lease = self.pool.lease().await?;
+        let (_, lease) = lease.rows("SELECT 1", vec![]).await?;
+        lease.give_back();
+        Ok(())
+    }
+
+    async fn schemas(&self) -> Result<Vec<String>> {
+        catalog::schemas(self.pool.lease().await?).await
+    }
+
+    async fn tables(&self, schema: &str) -> Result<Vec<String>> {
+        catalog::tables(self.pool.lease().await?, &self.catalog, schema).await
+    }
+
+    async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn Table>>> {
+        let Some(parts) = catalog::table(self.pool.lease().await?, name).await? else {
+            return Ok(None);
+        };
+        let table = SqlTable::new(Arc::clone(&self.backend), parts)?;
+        Ok(Some(Arc::new(table)))
+    }
+}

@@ -1,0 +1,160 @@
+//! What the server and the driver report, by kind, in words that name the catalog and the table.
+
+use causeway_spi::{ConnectorError, ErrorKind, TableName};
+use mysql_async::{DriverError, Error, IoError};
+
+/// What was being done when an error came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Doing<'a> {
+    /// Logging in to the catalog.
+    Connecting(&'a str),
+    /// Reading the catalog's lists of schemas, tables and columns.
+    Listing(&'a str),
+    /// Reading rows of a table.
+    Reading(&'a TableName),
+}
+
+impl Doing<'_> {
+    fn catalog(&self) -> &str {
+        match self {
+            Self::Connecting(catalog) | Self::Listing(catalog) => catalog,
+            Self::Reading(table) => &table.catalog,
+        }
+    }
+
+    fn object(&self) -> String {
+        match self {
+            Self::Connecting(catalog) | Self::Listing(catalog) => format!("catalog {catalog}"),
+            Self::Reading(table) => format!("table {table}"),
+        }
+    }
+}
+
+/// Whether the connection is gone: the statement may be tried on another one if it has not produced rows.
+pub(crate) fn is_connection_lost(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Driver(DriverError::ConnectionClosed | DriverError::PacketOutOfOrder) => true,
+        Error::Server(server) => is_goodbye(server.code),
+        _ => false,
+    }
+}
+
+/// The codes with which a server ends a connection: shutdown, killed, idle for too long.
+fn is_goodbye(code: u16) -> bool {
+    matches!(code, 1053 | 1077 | 1079 | 1927 | 4031)
+}
+
+/// The error of a driver's call.
+pub(crate) fn translate(error: Error, doing: Doing<'_>) -> ConnectorError {
+    let translated = match &error {
+        Error::Server(server) => return server_error(server.code, &server.message, doing).source(error),
+        Error::Io(IoError::Io(io)) => unavailable(doing).detail(sentence(&io.to_string())),
+        Error::Io(tls) => unavailable(doing)
+            .detail(sentence(&tls.to_string()))
+            .hint("Check the options tls and tls_ca of the catalog."),
+        Error::Driver(DriverError::ConnectionClosed) => {
+            unavailable(doing).detail("The server closed the connection.")
+        }
+        Error::Driver(DriverError::PacketTooLarge) => ConnectorError::new(
+            ErrorKind::LimitExceeded,
+            format!(
+                "a packet for {} is larger than the server accepts",
+                doing.object()
+            ),
+        )
+        .hint("Raise max_allowed_packet on the server."),
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => unavailable(doing)
+            .detail("The server does not offer TLS.")
+            .hint("Set up TLS on the server, or set tls = \"off\"."),
+        Error::Driver(
+            DriverError::UnknownAuthPlugin { .. }
+            | DriverError::MysqlOldPasswordDisabled
+            | DriverError::CleartextPluginDisabled,
+        ) => {
+            login_refused(doing.catalog()).detail("The server asks for a login method that is not supported.")
+        }
+        _ => ConnectorError::new(
+            ErrorKind::Source,
+            format!("could not understand the server's answer for {}", doing.object()),
+        ),
+    };
+    translated.source(error)
+}
+
+fn server_error(code: u16, message: &str, doing: Doing<'_>) -> ConnectorError {
+    let object = doing.object();
+    let (kind, text) = match (code, doing) {
+        (1044 | 1045 | 1129 | 1130 | 1251 | 1698 | 1862 | 3118 | 3955 | 4151, Doing::Connecting(catalog))
+        | (1045 | 1698, Doing::Listing(catalog)) => return login_refused(catalog),
+        (1040 | 1203 | 1226, _) => (
+            ErrorKind::TooManyConnections,
+            format!(
+                "the server of catalog {} accepts no more connections",
+                doing.catalog()
+            ),
+        ),
+        (1146 | 1051, _) => (ErrorKind::UnknownTable, format!("{object} does not exist")),
+        (1049, _) => (
+            ErrorKind::UnknownSchema,
+            format!("the schema of {object} does not exist"),
+        ),
+        (1054, _) => (
+            ErrorKind::UnknownColumn,
+            format!("a column of {object} does not exist any more"),
+        ),
+        (1044 | 1045 | 1142 | 1143 | 1227 | 1370, _) => {
+            (ErrorKind::NotPermitted, format!("permission denied for {object}"))
+        }
+        (1205 | 1969 | 3024, _) => (ErrorKind::Timeout, format!("{object} did not answer in time")),
+        (code, _) if is_goodbye(code) => {
+            return unavailable(doing).detail(sentence(message));
+        }
+        _ => (ErrorKind::Source, format!("could not read {object}")),
+    };
+    ConnectorError::new(kind, text).detail(format!(
+        "The server says: {} (error {code}).",
+        message.trim_end_matches('.')
+    ))
+}
+
+fn unavailable(doing: Doing<'_>) -> ConnectorError {
+    let message = match doing {
+        Doing::Connecting(catalog) => format!("could not reach the server of catalog {catalog}"),
+        Doing::Listing(catalog) => format!("lost the connection to the server of catalog {catalog}"),
+        Doing::Reading(table) => format!(
+            "lost the connection to the server of catalog {} while reading table {table}",
+            table.catalog
+        ),
+    };
+    ConnectorError::new(ErrorKind::Unavailable, message)
+}
+
+/// The text of the server stays in the log: it names the account.
+fn login_refused(catalog: &str) -> ConnectorError {
+    ConnectorError::new(
+        ErrorKind::LoginRefused,
+        format!("could not log in to catalog {catalog}"),
+    )
+    .hint("Check the options url and password of the catalog, and the account on the server.")
+}
+
+/// The server did not answer before `deadline`.
+pub(crate) fn timed_out(doing: Doing<'_>, deadline: std::time::Duration) -> ConnectorError {
+    let seconds = deadline.as_secs_f64();
+    ConnectorError::new(
+        ErrorKind::Timeout,
+        format!(
+            "the server of catalog {} did not answer within {seconds} s",
+            doing.catalog()
+        ),
+    )
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.trim_end_matches('.');
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), characters.as_str()),
+        None => "No reason was given.".to_owned(),
+    }
+}

@@ -1,0 +1,274 @@
+//! The options of a MySQL catalog and their validation. Nothing here connects.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret};
+use mysql_async::{Opts, OptsBuilder, SslOpts};
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Deserializer, de};
+use url::Url;
+
+use crate::connector::MySqlConnector;
+use crate::pool::{Pool, PoolLimits};
+
+const DEFAULT_PORT: u16 = 3306;
+const CONNECTIONS_MAX: usize = 64;
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// Sessions idle for longer than this are told apart from dead ones by the network's own probes.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A MySQL or MariaDB server as a catalog; each of its databases is a schema.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MySqlOptions {
+    /// Where the server is and as whom to log in: `mysql://user@host:port`. The port is 3306 by default.
+    ///
+    /// No password, database or parameters: they have options of their own, or no meaning here.
+    pub url: String,
+    /// The login's password, `{ env = "NAME" }` or `{ file = "/path" }`. None by default.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// Whether the connection is encrypted: `off` (default) or `required`, which checks the server's certificate.
+    #[serde(default)]
+    pub tls: Tls,
+    /// A PEM file of the authorities that sign the server's certificate, with `tls = "required"`. The public ones by
+    /// default.
+    #[serde(default)]
+    pub tls_ca: Option<PathBuf>,
+    /// Most connections that read at the same time, 1 to 64, 4 by default. One more may be open to stop statements.
+    #[serde(default = "default_connections")]
+    pub connections: usize,
+    /// Longest wait for a new connection, up to 1h, `"5s"` by default.
+    #[serde(default = "default_connect_timeout", deserialize_with = "duration")]
+    pub connect_timeout: Duration,
+    /// Longest wait for one of `connections` to become free, up to 1h, `"30s"` by default.
+    #[serde(default = "default_timeout", deserialize_with = "duration")]
+    pub connection_wait: Duration,
+    /// Longest wait for the server's list of schemas, tables or columns, up to 1h, `"30s"` by default.
+    #[serde(default = "default_timeout", deserialize_with = "duration")]
+    pub metadata_timeout: Duration,
+}
+
+/// Whether a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    /// Plain TCP.
+    #[default]
+    Off,
+    /// TLS, or no connection.
+    Required,
+}
+
+fn default_connections() -> usize {
+    4
+}
+
+fn default_connect_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+impl ConnectorOptions for MySqlOptions {
+    const KIND: &'static str = "mysql";
+
+    fn open(self, catalog: &str) -> Result<Arc<dyn Connector>> {
+        let mut problems = self.problems();
+        let place = parse_url(&self.url).map_err(|problem| problems.insert(0, problem));
+        let (Ok(place), true) = (place, problems.is_empty()) else {
+            return Err(ConnectorError::new(
+                ErrorKind::Configuration,
+                format!("cannot open catalog {catalog}: {}", problems.join("; ")),
+            ));
+        };
+        let address = format!("{}:{}", place.host, place.port);
+        let limits = PoolLimits {
+            connections: self.connections,
+            connect_timeout: self.connect_timeout,
+            connection_wait: self.connection_wait,
+            request_timeout: self.metadata_timeout,
+        };
+        let pool = Pool::new(catalog, address, self.driver_options(place), limits);
+        Ok(Arc::new(MySqlConnector::new(catalog, Arc::new(pool))))
+    }
+}
+
+impl MySqlOptions {
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !(1..=CONNECTIONS_MAX).contains(&self.connections) {
+            problems.push(format!(
+                "option connections must be between 1 and {CONNECTIONS_MAX}"
+            ));
+        }
+        for (name, value) in [
+            ("connect_timeout", self.connect_timeout),
+            ("connection_wait", self.connection_wait),
+            ("metadata_timeout", self.metadata_timeout),
+        ] {
+            if value.is_zero() || value > TIMEOUT_MAX {
+                problems.push(format!("option {name} must be between 1ms and 1h"));
+            }
+        }
+        if self.tls_ca.is_some() && self.tls == Tls::Off {
+            problems.push("option tls_ca needs tls = \"required\"".to_owned());
+        }
+        problems
+    }
+
+    fn driver_options(&self, place: Place) -> Opts {
+        let tls = (self.tls == Tls::Required).then(|| match &self.tls_ca {
+            Some(path) => SslOpts::default()
+                .with_root_certs(vec![path.clone().into()])
+                .with_disable_built_in_roots(true),
+            None => SslOpts::default(),
+        });
+        OptsBuilder::default()
+            .ip_or_hostname(place.host)
+            .tcp_port(place.port)
+            .user(Some(place.user))
+            .pass(self.password.as_ref().map(Secret::expose))
+            .ssl_opts(tls)
+            .prefer_socket(false)
+            .tcp_keepalive(Some(TCP_KEEPALIVE))
+            // Statements carry the query's id, so a cache by text would hold only what is never used again.
+            .stmt_cache_size(0)
+            .into()
+    }
+}
+
+/// What the url says.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    host: String,
+    port: u16,
+    user: String,
+}
+
+/// Takes a url apart; the problem never repeats the url, which may hold a password.
+fn parse_url(text: &str) -> Result<Place, String> {
+    let url = Url::parse(text)
+        .map_err(|error| format!("option url is not a url such as mysql://app@127.0.0.1:3306 ({error})"))?;
+    if url.scheme() != "mysql" {
+        return Err("option url must begin with mysql://".to_owned());
+    }
+    if url.password().is_some() {
+        return Err("option url must not hold a password, use option password".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("option url must not hold parameters".to_owned());
+    }
+    if !matches!(url.path(), "" | "/") {
+        return Err("option url must not name a database, all of them are schemas of the catalog".to_owned());
+    }
+    let host = url.host_str().unwrap_or_default();
+    if host.is_empty() {
+        return Err("option url names no host".to_owned());
+    }
+    let user = percent_decode_str(url.username())
+        .decode_utf8()
+        .map_err(|_| "option url holds a user name that is not UTF-8".to_owned())?;
+    if user.is_empty() {
+        return Err("option url names no user, write mysql://user@host".to_owned());
+    }
+    Ok(Place {
+        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        port: url.port().unwrap_or(DEFAULT_PORT),
+        user: user.into_owned(),
+    })
+}
+
+/// Reads `"500ms"`, `"5s"`, `"2m"` or `"1h"`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).ok_or_else(|| {
+        de::Error::custom(format!(
+            "{text:?} is not a duration such as \"500ms\", \"5s\" or \"2m\""
+        ))
+    })
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits_end = text.find(|c: char| !c.is_ascii_digit())?;
+    let (digits, unit) = text.split_at(digits_end);
+    let millis_per_unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    digits
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(millis_per_unit)
+        .map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(url: &str) -> MySqlOptions {
+        MySqlOptions {
+            url: url.to_owned(),
+            password: None,
+            tls: Tls::Off,
+            tls_ca: None,
+            connections: 4,
+            connect_timeout: default_connect_timeout(),
+            connection_wait: default_timeout(),
+            metadata_timeout: default_timeout(),
+        }
+    }
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let place = parse_url("mysql://a%40b@[::1]:3307").unwrap();
+        assert_eq!(
+            (place.host.as_str(), place.port, place.user.as_str()),
+            ("::1", 3307, "a@b")
+        );
+        assert_eq!(parse_url("mysql://app@db.example").unwrap().port, 3306);
+    }
+
+    #[tokio::test]
+    async fn wrong_options_are_named_and_passwords_never_shown() {
+        for (url, part) in [
+            ("mysql://app:s3cret@h", "must not hold a password"),
+            ("postgres://app:s3cret@h", "begin with mysql://"),
+            ("mysql://h", "names no user"),
+            ("mysql://app@h/db", "must not name a database"),
+            ("mysql://app@h?ssl=1", "must not hold parameters"),
+            ("s3cret", "is not a url"),
+        ] {
+            let error = options(url).open("shop").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+            assert!(error.message().contains(part), "{}", error.message());
+            assert!(error.message().contains("option url") && error.message().contains("shop"));
+            assert!(!error.message().contains("s3cret"));
+        }
+        let mut both = options("mysql://app@h");
+        both.connections = 65;
+        both.connect_timeout = Duration::ZERO;
+        let message = both.open("shop").unwrap_err().message().to_owned();
+        assert!(
+            message.contains("connections") && message.contains("connect_timeout"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse_duration("2m"), Some(Duration::from_secs(120)));
+        for wrong in ["5", "s", "", "-1s", "5 s", "99999999999999999999h"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The bounded pool of sessions, and the way to stop a statement that nobody waits for any more.
+//!
+//! A [`Lease`] owns its session. Returned after its result was read to the end, the session is used again. Dropped
+//! before that, the session is closed at once, killed by a control connection and never used again, so that a late
+//! kill cannot hit another statement; until then it still counts as one of the pool's connections.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use causeway_spi::{ConnectorError, ErrorKind, Result};
+use futures::FutureExt;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, Opts, Params, Row};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::error::{Doing, is_connection_lost, timed_out, translate};
+use crate::session;
+
+/// A session that was idle for longer is not used again.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+/// Longest wait for one answer of the control connection.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often stopping one statement is tried.
+const KILL_TRIES: usize = 2;
+/// The server's answer to killing a session that has ended.
+const NO_SUCH_THREAD: u16 = 1094;
+
+/// The limits of a pool.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolLimits {
+    /// Most sessions at the same time.
+    pub(crate) connections: usize,
+    /// Longest wait for a new session.
+    pub(crate) connect_timeout: Duration,
+    /// Longest wait for a free session.
+    pub(crate) connection_wait: Duration,
+    /// Longest wait for one metadata request.
+    pub(crate) request_timeout: Duration,
+}
+
+/// The sessions of one catalog.
+pub(crate) struct Pool {
+    catalog: String,
+    address: String,
+    options: Opts,
+    limits: PoolLimits,
+    permits: Arc<Semaphore>,
+    idle: SyncMutex<Vec<Idle>>,
+    control: Mutex<Option<Conn>>,
+}
+
+struct Idle {
+    session: Conn,
+    since: Instant,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The driver's options hold the password.
+        f.debug_struct("Pool")
+            .field("catalog", &self.catalog)
+            .field("address", &self.address)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Makes the pool of a catalog; connects to nothing.
+    pub(crate) fn new(catalog: &str, address: String, options: Opts, limits: PoolLimits) -> Self {
+        Self {
+            catalog: catalog.to_owned(),
+            address,
+            options,
+            limits,
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            idle: SyncMutex::new(Vec::new()),
+            control: Mutex::new(None),
+        }
+    }
+
+    /// Waits for a free place and gives an idle session or a new one.
+    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease> {
+        let wait = self.limits.connection_wait;
+        let permit = match timeout(wait, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => return Err(self.too_many(wait)),
+        };
+        let idle = self.take_idle();
+        let reused = idle.is_some();
+        let session = match idle {
+            Some(session) => session,
+            None => self.connect().await?,
+        };
+        Ok(Lease {
+            pool: Arc::clone(self),
+            held: Some((session, permit)),
+            reused,
+            running: false,
+        })
+    }
+
+    fn too_many(&self, wait: Duration) -> ConnectorError {
+        ConnectorError::new(
+            ErrorKind::TooManyConnections,
+            format!("no connection to catalog {} became free", self.catalog),
+        )
+        .detail(format!(
+            "All {} connections were in use for {} s.",
+            self.limits.connections,
+            wait.as_secs_f64()
+        ))
+        .hint("Try again later, or raise the option connections of the catalog.")
+    }
+
+    async fn connect(&self) -> Result<Conn> {
+        let doing = Doing::Connecting(&self.catalog);
+        match timeout(
+            self.limits.connect_timeout,
+            session::connect(self.options.clone()),
+        )
+        .await
+        {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(error)) => Err(translate(error, doing)),
+            Err(_) => Err(timed_out(doing, self.limits.connect_timeout)),
+        }
+    }
+
+    fn take_idle(&self) -> Option<Conn> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|idle| idle.since.elapsed() < IDLE_MAX);
+        idle.pop().map(|idle| idle.session)
+    }
+
+    fn put_idle(&self, session: Conn) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(Idle {
+            session,
+            since: Instant::now(),
+        });
+    }
+
+    /// Ends session `id` on the server. What cannot be ended is logged: its socket is closed already.
+    async fn kill(&self, id: u32) {
+        let mut control = self.control.lock().await;
+        for _ in 0..KILL_TRIES {
+            let session = match control.take() {
+                Some(session) => Ok(session),
+                None => self.connect_control().await,
+            };
+            let Ok(mut session) = session else {
+                continue;
+            };
+            match timeout(CONTROL_TIMEOUT, session.query_drop(format!("KILL {id}"))).await {
+                Ok(Ok(())) => {
+                    *control = Some(session);
+                    return;
+                }
+                Ok(Err(Error::Server(error))) if error.code == NO_SUCH_THREAD => {
+                    *control = Some(session);
+                    return;
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(catalog = self.catalog, %error, "kill was refused");
+                    close(session);
+                }
+                Err(_) => close(session),
+            }
+        }
+        tracing::warn!(
+            catalog = self.catalog,
+            connection = id,
+            "could not stop a statement at the source"
+        );
+    }
+
+    async fn connect_control(&self) -> Result<Conn> {
+        let doing = Doing::Connecting(&self.catalog);
+        match timeout(CONTROL_TIMEOUT, Conn::new(self.options.clone())).await {
+            Ok(connected) => connected.map_err(|error| translate(error, doing)),
+            Err(_) => Err(timed_out(doing, CONTROL_TIMEOUT)),
+        }
+    }
+}
+
+/// One session of a pool, for one read.
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    held: Option<(Conn, OwnedSemaphorePermit)>,
+    reused: bool,
+    running: bool,
+}
+
+impl Lease {
+    /// The session, to run statements on; from now on a drop stops what runs.
+    pub(crate) fn session(&mut self) -> Result<&mut Conn> {
+        self.running = true;
+        match &mut self.held {
+            Some((session, _)) => Ok(session),
+            None => Err(ConnectorError::new(
+                ErrorKind::Internal,
+                format!(
+                    "a connection to catalog {} was used after its end",
+                    self.pool.catalog
+                ),
+            )),
+        }
+    }
+
+    /// Replaces a session that the server had closed while it was idle. `false` when this one was new.
+    pub(crate) async fn renew(&mut self) -> Result<bool> {
+        if !self.reused {
+            return Ok(false);
+        }
+        self.reused = false;
+        self.running = false;
+        let fresh = self.pool.connect().await?;
+        if let Some((session, _)) = &mut self.held {
+            close(std::mem::replace(session, fresh));
+        }
+        Ok(true)
+    }
+
+    /// Returns the session after its last result was read to the end.
+    pub(crate) fn give_back(mut self) {
+        self.running = false;
+        if let Some((session, permit)) = self.held.take() {
+            self.pool.put_idle(session);
+            drop(permit);
+        }
+    }
+
+    /// Runs a metadata request to its end within the pool's deadline, and returns the session.
+    pub(crate) async fn rows(
+        mut self,
+        sql: &str,
+        params: Vec<mysql_async::Value>,
+    ) -> Result<(Vec<Row>, Self)> {
+        let (catalog, deadline) = (self.pool.catalog.clone(), self.pool.limits.request_timeout);
+        let doing = Doing::Listing(&catalog);
+        let request = async {
+            loop {
+                let result = run(self.session()?, sql, params.clone()).await;
+                match result {
+                    Ok(rows) => return Ok((rows, self)),
+                    Err(error) if is_connection_lost(&error) && self.renew().await? => {}
+                    Err(error) => return Err(translate(error, doing)),
+                }
+            }
+        };
+        within(deadline, doing, request).await
+    }
+}
+
+async fn run(
+    session: &mut Conn,
+    sql: &str,
+    params: Vec<mysql_async::Value>,
+) -> mysql_async::Result<Vec<Row>> {
+    if params.is_empty() {
+        return session.query(sql).await;
+    }
+    let statement = session.prep(sql).await?;
+    let rows = session.exec(&statement, Params::Positional(params)).await?;
+    session.close(statement).await?;
+    Ok(rows)
+}
+
+async fn within<T>(
+    deadline: Duration,
+    doing: Doing<'_>,
+    request: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    timeout(deadline, request)
+        .await
+        .unwrap_or_else(|_| Err(timed_out(doing, deadline)))
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some((session, permit)) = self.held.take() else {
+            return;
+        };
+        let id = session.id();
+        close(session);
+        if !self.running {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let pool = Arc::clone(&self.pool);
+            runtime.spawn(async move {
+                pool.kill(id).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// Closes the socket now, without reading the rest of a result.
+fn close(session: Conn) {
+    // The first step says goodbye if nothing is pending; whatever remains is dropped with the socket.
+    drop(session.disconnect().now_or_never());
+}

@@ -1,0 +1,12 @@
+//! The MySQL connector against a real server, given by `TEST_MYSQL_URL` (`mysql://root@127.0.0.1:3306`) and, if it has
+//! one, `TEST_MYSQL_PASSWORD`. Without it every test says that it is skipped.
+
+mod fixture;
+
+mod cancel;
+mod failures;
+mod filters;
+mod indexes;
+mod lookups;
+mod pool;
+mod types;
