@@ -1,1 +1,75 @@
-//! Server.
+//! The Causeway server: one Postgres endpoint over the catalogs of its configuration.
+//!
+//! - [`config`]: `causeway.toml`; `connectors`: the list of connector kinds
+//! - [`frontend`]: the doors; messages in, rows out
+//! - [`session`]: one client's state
+//! - [`catalog`]: names to tables
+//! - [`query`]: the stages of a statement
+//! - [`error`], [`sqlstate`]: what a client is told when something is wrong
+//!
+//! Dependencies point one way: `frontend -> query -> {session, catalog} -> causeway-spi <- connectors`.
+
+pub mod catalog;
+pub mod config;
+mod connectors;
+pub mod error;
+pub mod frontend;
+pub mod query;
+pub mod session;
+pub mod sqlstate;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use catalog::Catalogs;
+use config::Config;
+use query::Engine;
+
+/// Stack of every thread of the runtime, in bytes of address space: planning recurses, and an overflow cannot be caught.
+pub const THREAD_STACK_BYTES: usize = 256 << 20;
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stopping: CancellationToken,
+    endpoint: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts the endpoint. Sources are not contacted: one that is down does not stop the server.
+    ///
+    /// Must run in a runtime whose threads have [`THREAD_STACK_BYTES`]. Errors: the address is taken, or the spill
+    /// folder cannot be used.
+    pub async fn start(config: Config) -> std::io::Result<Self> {
+        let ttl = std::time::Duration::from_secs(config.server.metadata_ttl_seconds);
+        let catalogs = Catalogs::new(config.catalogs, ttl);
+        let engine = Engine::new(catalogs, config.server).map_err(std::io::Error::other)?;
+        let listener = TcpListener::bind(engine.config.listen).await?;
+        let address = listener.local_addr()?;
+        let stopping = CancellationToken::new();
+        let endpoint = tokio::spawn(frontend::pg::serve(listener, Arc::new(engine), stopping.clone()));
+        Ok(Self {
+            address,
+            stopping,
+            endpoint,
+        })
+    }
+
+    /// The address clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new connections, ends idle ones, and waits until running statements have ended.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        if let Err(error) = self.endpoint.await {
+            tracing::error!(%error, "the endpoint did not end cleanly");
+        }
+    }
+}

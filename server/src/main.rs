@@ -1,2 +1,83 @@
-//! causeway.
-fn main() {}
+//! The commands: `causeway serve --config causeway.toml`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use causeway::config::Config;
+use causeway::{Server, THREAD_STACK_BYTES};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Longest wait for running statements when the server is asked to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most threads that plan at once.
+const PLANNER_THREADS_MAX: usize = 64;
+
+/// One Postgres endpoint over everything you have.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the catalogs of a configuration until SIGINT or SIGTERM.
+    Serve {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let Command::Serve { config } = Arguments::parse().command;
+    let config = Config::read(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(THREAD_STACK_BYTES)
+        .max_blocking_threads(PLANNER_THREADS_MAX)
+        .build()
+        .context("could not start the runtime")?;
+    runtime.block_on(serve(config))?;
+    // Threads that still plan do not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let listen = config.server.listen;
+    let catalogs = config.catalogs.keys().cloned().collect::<Vec<_>>().join(", ");
+    let server = Server::start(config)
+        .await
+        .with_context(|| format!("could not listen on {listen}"))?;
+    let address = server.address();
+    tracing::info!(%address, %catalogs, "serving");
+    println!(
+        "causeway serves on {address}; connect with: psql -h {} -p {} causeway",
+        address.ip(),
+        address.port()
+    );
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+    if tokio::time::timeout(STOP_TIMEOUT, server.stop()).await.is_err() {
+        tracing::warn!(
+            "statements still ran after {} s and were ended",
+            STOP_TIMEOUT.as_secs()
+        );
+    }
+    Ok(())
+}

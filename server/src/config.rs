@@ -1,0 +1,194 @@
+//! `causeway.toml`: read, checked as a whole, and turned into catalogs. See README for the shape.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_spi::Connector;
+use serde::Deserialize;
+
+use crate::connectors;
+
+/// The names that no catalog may have: they are, or will be, catalogs and schemas of the server itself.
+const RESERVED_CATALOGS: [&str; 4] = ["causeway", "system", "pg_catalog", "information_schema"];
+
+/// The `[server]` section.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address of the Postgres endpoint. Loopback only, since there is no login yet. Default `127.0.0.1:5433`.
+    pub listen: SocketAddr,
+    /// Most client connections at once; the next one is refused with 53300. Default 1000, at least 1.
+    pub connections_max: usize,
+    /// The longest wait for one answer of a source, in seconds. Default 60, at least 1.
+    pub source_timeout_seconds: u64,
+    /// How long columns and statistics of a table are remembered, in seconds. Default 30; 0 asks each time.
+    pub metadata_ttl_seconds: u64,
+    /// Memory for queries, in MiB; a query that needs more is refused with 53200. Default 4096, at least 64.
+    pub memory_limit_mib: usize,
+    /// Folder for sorts and aggregates that do not fit the memory. Default: the system's temporary folder.
+    pub spill_path: Option<PathBuf>,
+    /// Partitions of a query's plan. Default: the number of cores.
+    pub target_partitions: Option<usize>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5433)),
+            connections_max: 1000,
+            source_timeout_seconds: 60,
+            metadata_ttl_seconds: 30,
+            memory_limit_mib: 4096,
+            spill_path: None,
+            target_partitions: None,
+        }
+    }
+}
+
+impl ServerConfig {
+    /// The longest wait for one answer of a source.
+    pub fn source_timeout(&self) -> Duration {
+        Duration::from_secs(self.source_timeout_seconds)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.listen.ip().is_loopback() {
+            problems.push(format!(
+                "server.listen: {} is not a loopback address; without a login only local clients may connect",
+                self.listen
+            ));
+        }
+        let bounds = [
+            ("server.connections_max", self.connections_max, 1),
+            ("server.memory_limit_mib", self.memory_limit_mib, 64),
+            ("server.target_partitions", self.target_partitions.unwrap_or(1), 1),
+            (
+                "server.source_timeout_seconds",
+                usize::try_from(self.source_timeout_seconds).unwrap_or(usize::MAX),
+                1,
+            ),
+        ];
+        for (key, value, least) in bounds {
+            if value < least {
+                problems.push(format!("{key}: must be at least {least}"));
+            }
+        }
+        problems
+    }
+}
+
+/// A whole configuration: the server's options and the catalogs, opened but not connected.
+#[derive(Debug)]
+pub struct Config {
+    /// The `[server]` section.
+    pub server: ServerConfig,
+    /// The catalogs by name.
+    pub catalogs: BTreeMap<String, Arc<dyn Connector>>,
+}
+
+/// Every problem of a configuration, each with its key's path.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is wrong:\n  {}", problems.join("\n  "))]
+pub struct ConfigError {
+    problems: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    #[serde(default)]
+    server: ServerConfig,
+    #[serde(default)]
+    catalogs: BTreeMap<String, toml::Table>,
+}
+
+impl Config {
+    /// Reads and checks a file. Reports every problem at once; does not connect to any source.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+            problems: vec![format!("could not read {}: {error}", path.display())],
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Checks the text of a configuration.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let file: ConfigFile = toml::from_str(text).map_err(|error| ConfigError {
+            problems: vec![error.to_string().trim_end().to_owned()],
+        })?;
+        let mut problems = file.server.problems();
+        let mut catalogs = BTreeMap::new();
+        for (name, options) in file.catalogs {
+            match open_catalog(&name, options) {
+                Ok(catalog) => {
+                    catalogs.insert(name, catalog);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Self {
+                server: file.server,
+                catalogs,
+            })
+        } else {
+            Err(ConfigError { problems })
+        }
+    }
+}
+
+fn open_catalog(name: &str, mut options: toml::Table) -> Result<Arc<dyn Connector>, String> {
+    if RESERVED_CATALOGS.contains(&name) {
+        return Err(format!("catalogs.{name}: the name is reserved"));
+    }
+    if name.is_empty() || name.contains('.') {
+        return Err(format!(
+            "catalogs.\"{name}\": a catalog's name has no dot and is not empty"
+        ));
+    }
+    let Some(toml::Value::String(kind)) = options.remove("connector") else {
+        let kinds = connectors::kinds().join(", ");
+        return Err(format!("catalogs.{name}.connector: is missing; one of {kinds}"));
+    };
+    connectors::open(&kind, name, options).map_err(|problem| format!("catalogs.{name}: {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_reported_with_its_key() {
+        let text = "[server]\nlisten = \"0.0.0.0:1\"\nconnections_max = 0\n\
+                    [catalogs.system]\nconnector = \"local\"\n[catalogs.a]\nconnector = \"nosuch\"\n[catalogs.b]\n";
+        let error = Config::parse(text).unwrap_err().to_string();
+        for part in [
+            "server.listen",
+            "server.connections_max",
+            "catalogs.system",
+            "catalogs.a",
+            "catalogs.b.connector",
+        ] {
+            assert!(error.contains(part), "{part} is missing in: {error}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let error = Config::parse("[server]\nlisen = \"127.0.0.1:1\"\n")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("lisen"), "{error}");
+    }
+
+    #[test]
+    fn the_empty_configuration_has_the_defaults() {
+        let config = Config::parse("").unwrap();
+        assert_eq!(config.server.listen.port(), 5433);
+        assert!(config.catalogs.is_empty());
+    }
+}

@@ -1,0 +1,48 @@
+//! THE REGISTRY: the one list of connectors, one line each.
+
+use std::sync::Arc;
+
+use causeway_spi::{Connector, ConnectorOptions};
+
+/// Opens a catalog from its options.
+type Open = fn(&str, toml::Table) -> Result<Arc<dyn Connector>, String>;
+
+const CONNECTORS: [(&str, Open); 4] = [
+    entry::<causeway_local::LocalOptions>(),
+    entry::<causeway_mysql::MySqlOptions>(),
+    entry::<causeway_redis::RedisOptions>(),
+    entry::<causeway_s3::S3Options>(),
+];
+
+const fn entry<O: ConnectorOptions>() -> (&'static str, Open) {
+    (O::KIND, open_with::<O>)
+}
+
+fn open_with<O: ConnectorOptions>(catalog: &str, options: toml::Table) -> Result<Arc<dyn Connector>, String> {
+    let options: O = options
+        .try_into()
+        .map_err(|error: toml::de::Error| error.message().to_owned())?;
+    options.open(catalog).map_err(|error| {
+        let hint = error
+            .hint_text()
+            .map(|hint| format!(" ({hint})"))
+            .unwrap_or_default();
+        format!("{}{hint}", error.message())
+    })
+}
+
+/// The names a catalog's `connector` may have.
+pub(crate) fn kinds() -> Vec<&'static str> {
+    CONNECTORS.iter().map(|(kind, _)| *kind).collect()
+}
+
+/// Opens `catalog` as `kind`; the error is one line that names the option.
+pub(crate) fn open(kind: &str, catalog: &str, options: toml::Table) -> Result<Arc<dyn Connector>, String> {
+    match CONNECTORS.iter().find(|(name, _)| *name == kind) {
+        Some((_, open)) => open(catalog, options),
+        None => Err(format!(
+            "connector \"{kind}\" is unknown; one of {}",
+            kinds().join(", ")
+        )),
+    }
+}

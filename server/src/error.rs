@@ -1,0 +1,401 @@
+//! The one error of the server: a SQLSTATE and PostgreSQL's message fields. Everything below becomes one of these here.
+
+use std::error::Error;
+use std::fmt;
+
+use causeway_spi::{ConnectorError, ErrorKind};
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, SchemaError, Span};
+
+use crate::sqlstate::SqlState;
+
+/// The result of everything a client can cause.
+pub type Result<T, E = QueryError> = std::result::Result<T, E>;
+
+/// A refusal or failure as the client sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryError {
+    /// The SQLSTATE.
+    pub state: SqlState,
+    /// Lower case, no full stop, names the object.
+    pub message: String,
+    /// More facts, as sentences.
+    pub detail: Option<String>,
+    /// What the user can do, as a sentence.
+    pub hint: Option<String>,
+    /// Where in the statement's text, in characters from 1.
+    pub position: Option<usize>,
+    /// Where in the statement's text, in lines and columns, until the text is at hand.
+    pub(crate) span: Option<Span>,
+}
+
+impl QueryError {
+    /// Makes an error.
+    pub fn new(state: SqlState, message: impl Into<String>) -> Self {
+        Self {
+            state,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+            span: None,
+        }
+    }
+
+    /// Adds facts.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the place in the text.
+    #[must_use]
+    pub fn at(mut self, span: Option<Span>) -> Self {
+        self.span = span.or(self.span);
+        self
+    }
+
+    /// A syntax error.
+    pub fn syntax(message: impl Into<String>) -> Self {
+        Self::new(SqlState::SYNTAX_ERROR, message)
+    }
+
+    /// Something Causeway does not do.
+    pub fn not_supported(message: impl Into<String>) -> Self {
+        Self::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+    }
+
+    /// A statement that is nested or chained too deeply.
+    pub fn too_complex(message: impl Into<String>) -> Self {
+        Self::new(SqlState::STATEMENT_TOO_COMPLEX, message)
+    }
+
+    /// A fault of the server: the text goes to the log, not to the client.
+    pub fn internal(cause: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %chain(cause), "internal error");
+        Self::new(SqlState::INTERNAL_ERROR, "internal error").hint("The server's log has the cause.")
+    }
+
+    /// Turns the line and column of the place into PostgreSQL's character position in `sql`.
+    #[must_use]
+    pub fn located(mut self, sql: &str) -> Self {
+        if let (None, Some(span)) = (self.position, self.span) {
+            self.position = character_position(sql, span.start.line, span.start.column);
+        }
+        self
+    }
+}
+
+/// The character (from 1) at a line and column (both from 1) of `sql`.
+fn character_position(sql: &str, line: u64, column: u64) -> Option<usize> {
+    let line = usize::try_from(line).ok()?.checked_sub(1)?;
+    let column = usize::try_from(column).ok()?;
+    let before: usize = sql
+        .split('\n')
+        .take(line)
+        .map(|text| text.chars().count() + 1)
+        .sum();
+    let position = before + column;
+    (column > 0 && position <= sql.chars().count() + 1).then_some(position)
+}
+
+/// An error and all its causes, for the log.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for QueryError {}
+
+impl From<&ConnectorError> for QueryError {
+    fn from(error: &ConnectorError) -> Self {
+        let state = match error.kind() {
+            ErrorKind::UnknownSchema => SqlState::UNDEFINED_SCHEMA,
+            ErrorKind::UnknownTable => SqlState::UNDEFINED_TABLE,
+            ErrorKind::UnknownColumn => SqlState::UNDEFINED_COLUMN,
+            ErrorKind::Unavailable | ErrorKind::LoginRefused | ErrorKind::Timeout => {
+                SqlState::FDW_UNABLE_TO_ESTABLISH_CONNECTION
+            }
+            ErrorKind::TooManyConnections => SqlState::TOO_MANY_CONNECTIONS,
+            ErrorKind::Source | ErrorKind::InvalidData | ErrorKind::Configuration => SqlState::FDW_ERROR,
+            ErrorKind::Changed => SqlState::SERIALIZATION_FAILURE,
+            ErrorKind::LimitExceeded => SqlState::PROGRAM_LIMIT_EXCEEDED,
+            ErrorKind::NotPermitted => SqlState::INSUFFICIENT_PRIVILEGE,
+            ErrorKind::NotSupported => SqlState::FEATURE_NOT_SUPPORTED,
+            ErrorKind::Internal => {
+                tracing::error!(error = %chain(error), "internal error of a connector");
+                SqlState::INTERNAL_ERROR
+            }
+        };
+        if error.source().is_some() {
+            tracing::debug!(error = %chain(error), "error of a source");
+        }
+        Self {
+            detail: error.detail_text().map(str::to_owned),
+            hint: error.hint_text().map(str::to_owned),
+            ..Self::new(state, error.message())
+        }
+    }
+}
+
+impl From<ConnectorError> for QueryError {
+    fn from(error: ConnectorError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        // Errors of our own travel through DataFusion as causes: they are looked for first, at any depth.
+        if let Some(found) = find_own(&error) {
+            return found;
+        }
+        from_engine(&error)
+    }
+}
+
+/// An error of ours anywhere in the causes of `error`.
+fn find_own(error: &(dyn Error + 'static)) -> Option<QueryError> {
+    let mut current: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(cause) = current {
+        if let Some(error) = cause.downcast_ref::<ConnectorError>() {
+            return Some(QueryError::from(error));
+        }
+        if let Some(error) = cause.downcast_ref::<QueryError>() {
+            return Some(error.clone());
+        }
+        // These two hide their cause behind a Box or an Arc that `source()` steps over.
+        current = match cause.downcast_ref::<DataFusionError>() {
+            Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::ArrowError(inner, _)) => Some(inner.as_ref()),
+            Some(DataFusionError::ParquetError(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner)) => {
+                Some(inner.as_ref())
+            }
+            Some(DataFusionError::Collection(errors)) => {
+                errors.first().map(|inner| inner as &(dyn Error + 'static))
+            }
+            _ => match cause.downcast_ref::<ArrowError>() {
+                Some(ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
+                _ => cause.source(),
+            },
+        };
+    }
+    None
+}
+
+/// An error that DataFusion or Arrow made itself.
+fn from_engine(error: &DataFusionError) -> QueryError {
+    let span = match error {
+        DataFusionError::Diagnostic(diagnostic, _) => diagnostic.span,
+        _ => None,
+    };
+    match error {
+        DataFusionError::Diagnostic(_, inner) | DataFusionError::Context(_, inner) => {
+            from_engine(inner).at(span)
+        }
+        DataFusionError::Shared(inner) => from_engine(inner),
+        DataFusionError::Collection(errors) => match errors.first() {
+            Some(first) => from_engine(first),
+            None => QueryError::internal(error),
+        },
+        DataFusionError::SchemaError(schema, _) => from_schema(schema),
+        DataFusionError::ArrowError(arrow, _) => from_arrow(arrow),
+        DataFusionError::ResourcesExhausted(_) => QueryError::new(SqlState::OUT_OF_MEMORY, "out of memory")
+            .detail("The query needs more memory than the server may use.")
+            .hint("Ask for fewer rows or groups, or raise memory_limit in the server's configuration."),
+        DataFusionError::NotImplemented(text) => QueryError::not_supported(first_line(text)),
+        DataFusionError::SQL(parser, _) => QueryError::syntax(first_line(&parser.to_string())),
+        DataFusionError::Plan(text) => from_plan(text),
+        DataFusionError::Execution(text) => from_execution(text, error),
+        _ => QueryError::internal(error),
+    }
+}
+
+fn from_schema(error: &SchemaError) -> QueryError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let name = match &field.relation {
+                Some(relation) => format!("{}.{}", relation.table(), field.name),
+                None => format!("\"{}\"", field.name),
+            };
+            let mut found = QueryError::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("column {name} does not exist"),
+            )
+            .at(field.spans().first());
+            let nearest = nearest(&field.name, valid_fields.iter().map(|field| field.name.as_str()));
+            if let Some(nearest) = nearest {
+                found.hint = Some(format!(
+                    "Perhaps you meant to reference the column \"{nearest}\"."
+                ));
+            }
+            found
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let message = format!("column reference \"{}\" is ambiguous", field.name);
+            QueryError::new(SqlState::AMBIGUOUS_COLUMN, message).at(field.spans().first())
+        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => QueryError::new(
+            SqlState::AMBIGUOUS_COLUMN,
+            format!("column \"{name}\" is specified more than once"),
+        )
+        .hint("Give one of them another name with AS."),
+    }
+}
+
+fn from_arrow(error: &ArrowError) -> QueryError {
+    match error {
+        ArrowError::DivideByZero => QueryError::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
+        ArrowError::ArithmeticOverflow(text) => {
+            QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range").detail(sentence(text))
+        }
+        ArrowError::CastError(text) => {
+            QueryError::new(SqlState::INVALID_TEXT_REPRESENTATION, "value cannot be cast")
+                .detail(sentence(text))
+        }
+        ArrowError::ParseError(text) => {
+            QueryError::new(SqlState::INVALID_DATETIME_FORMAT, "value cannot be read").detail(sentence(text))
+        }
+        ArrowError::InvalidArgumentError(text) | ArrowError::ComputeError(text) => {
+            QueryError::new(SqlState::INVALID_PARAMETER_VALUE, first_line(text))
+        }
+        ArrowError::NotYetImplemented(text) => QueryError::not_supported(first_line(text)),
+        other => QueryError::internal(other),
+    }
+}
+
+/// DataFusion's planner says what is wrong with a statement only in words. None of these is our fault, so none becomes
+/// an internal error; the words that clients branch on get their own SQLSTATE.
+fn from_plan(text: &str) -> QueryError {
+    let line = first_line(text);
+    let lower = line.to_lowercase();
+    let state = if lower.contains("invalid function") || lower.contains("no function matches") {
+        SqlState::UNDEFINED_FUNCTION
+    } else if lower.contains("must appear in the group by") || lower.contains("must be part of group by") {
+        SqlState::GROUPING_ERROR
+    } else if lower.contains("coerc") || lower.contains("cannot infer common") || lower.contains("type") {
+        SqlState::DATATYPE_MISMATCH
+    } else if lower.contains("not supported") || lower.contains("unsupported") {
+        SqlState::FEATURE_NOT_SUPPORTED
+    } else {
+        SqlState::SYNTAX_ERROR
+    };
+    QueryError::new(state, line)
+}
+
+fn from_execution(text: &str, error: &DataFusionError) -> QueryError {
+    let lower = text.to_lowercase();
+    if lower.contains("more than one row") || lower.contains("returned more than") {
+        let message = "more than one row returned by a subquery used as an expression";
+        return QueryError::new(SqlState::CARDINALITY_VIOLATION, message);
+    }
+    if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return QueryError::new(SqlState::DIVISION_BY_ZERO, "division by zero");
+    }
+    if lower.contains("overflow") || lower.contains("out of range") {
+        return QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, first_line(text));
+    }
+    if lower.contains("cast") || lower.contains("parse") || lower.contains("invalid") {
+        return QueryError::new(SqlState::INVALID_PARAMETER_VALUE, first_line(text));
+    }
+    QueryError::internal(error)
+}
+
+/// The first line, with a lower-case beginning and without a full stop, as PostgreSQL words its messages.
+fn first_line(text: &str) -> String {
+    let text = text.strip_prefix("Error during planning: ").unwrap_or(text);
+    let text = text.strip_prefix("sql parser error: ").unwrap_or(text);
+    let line = text.lines().next().unwrap_or_default().trim_end_matches('.');
+    let mut characters = line.chars();
+    match (characters.next(), characters.next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
+            first.to_lowercase().chain(line.chars().skip(1)).collect()
+        }
+        _ => line.to_owned(),
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default().trim_end_matches('.');
+    format!("{line}.")
+}
+
+/// The candidate that is most like `name`, if any is near enough to be a typing mistake.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = name.to_lowercase();
+    candidates
+        .map(|candidate| (edit_distance(&wanted, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= wanted.chars().count().div_ceil(3))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Insertions, deletions and replacements between two short names.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, left) in left.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, right) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn position_counts_characters_over_lines() {
+        let sql = "SELECT 'ä'\nFROM nope";
+        assert_eq!(character_position(sql, 2, 6), Some(17));
+        assert_eq!(sql.chars().nth(16), Some('n'));
+        assert_eq!(character_position(sql, 9, 1), None);
+    }
+
+    #[test]
+    fn own_error_is_found_below_arrow_and_datafusion() {
+        let own = ConnectorError::new(ErrorKind::UnknownTable, "table shop.a.b does not exist");
+        let arrow = ArrowError::ExternalError(Box::new(DataFusionError::from(own)));
+        let error = DataFusionError::Context("reading".into(), Box::new(DataFusionError::from(arrow)));
+        let found = QueryError::from(error);
+        assert_eq!(found.state, SqlState::UNDEFINED_TABLE);
+        assert_eq!(found.message, "table shop.a.b does not exist");
+    }
+
+    #[test]
+    fn nearest_is_a_typing_mistake_only() {
+        assert_eq!(
+            nearest("custmer", ["customer", "orders"].into_iter()),
+            Some("customer")
+        );
+        assert_eq!(nearest("xyz", ["customer", "orders"].into_iter()), None);
+    }
+}

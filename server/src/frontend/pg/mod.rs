@@ -1,0 +1,79 @@
+//! The Postgres endpoint: accepts connections and runs each in a task of its own.
+//!
+//! pgwire's messages and codec with our own loop: the read half stays polled while a statement runs, so that a client
+//! that vanishes is noticed, and results are streamed with back-pressure.
+
+mod cancel;
+mod connection;
+mod encode;
+mod error;
+mod reader;
+mod startup;
+mod text;
+mod types;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::query::Engine;
+use cancel::CancelRegistry;
+
+/// What all connections of the endpoint share.
+#[derive(Debug)]
+struct Endpoint {
+    engine: Arc<Engine>,
+    cancels: CancelRegistry,
+    permits: Arc<Semaphore>,
+    next_session: AtomicI32,
+    stopping: CancellationToken,
+}
+
+/// Accepts connections until `stopping` fires, then waits until the running ones have ended.
+pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stopping: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(
+        engine.config.connections_max.min(Semaphore::MAX_PERMITS),
+    ));
+    let endpoint = Arc::new(Endpoint {
+        engine,
+        cancels: CancelRegistry::default(),
+        permits,
+        next_session: AtomicI32::new(1),
+        stopping: stopping.clone(),
+    });
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stopping.cancelled() => break,
+            // Ended connections are taken out of the set as they end.
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                connections.spawn(handle(socket, Arc::clone(&endpoint)));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for connections to end rather than spin.
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn handle(socket: TcpStream, endpoint: Arc<Endpoint>) {
+    let session_id = endpoint.next_session.fetch_add(1, Ordering::Relaxed);
+    // Results are written in large pieces: waiting to fill packets would only delay the small ones.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, session_id, "could not set TCP_NODELAY");
+    }
+    if let Err(error) = connection::run(socket, session_id, endpoint).await {
+        tracing::debug!(%error, session_id, "connection ended");
+    }
+}

@@ -1,0 +1,70 @@
+//! A plan to a running stream of batches.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+
+use super::Prepared;
+use crate::error::{QueryError, Result};
+
+/// A running query. Dropping it stops the work, at the sources too.
+pub struct QueryHandle {
+    /// The columns as the client sees them: their names may repeat.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub stream: SendableRecordBatchStream,
+}
+
+impl std::fmt::Debug for QueryHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryHandle")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Optimises and starts `prepared`. Must run on a thread with a large stack; sources are read only when the stream is
+/// polled (for `EXPLAIN ANALYZE`: before this returns).
+pub async fn start(prepared: Prepared) -> Result<QueryHandle> {
+    let plan = prepared
+        .state
+        .create_physical_plan(&prepared.plan)
+        .await
+        .map_err(QueryError::from)?;
+    if let Some(explain) = &prepared.explain {
+        let notes = prepared.notes.take();
+        let stream = explain.run(plan, &notes, prepared.state.task_ctx()).await?;
+        return Ok(QueryHandle {
+            schema: stream.schema(),
+            stream,
+        });
+    }
+    let schema = renamed(&plan, &prepared.names);
+    let stream = execute_stream(plan, prepared.state.task_ctx())?;
+    Ok(QueryHandle { schema, stream })
+}
+
+fn renamed(plan: &Arc<dyn ExecutionPlan>, names: &[String]) -> SchemaRef {
+    let planned = plan.schema();
+    let fields: Vec<Field> = planned
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(index, field)| {
+            let name = names.get(index).unwrap_or_else(|| field.name());
+            Field::new(name, field.data_type().clone(), field.is_nullable())
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The type of EXPLAIN's one column.
+pub(super) fn plan_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new(
+        "QUERY PLAN",
+        DataType::Utf8View,
+        false,
+    )]))
+}

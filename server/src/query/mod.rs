@@ -1,0 +1,83 @@
+//! The path of a statement: one file a stage, named after the stage; no stage calls an earlier one.
+//!
+//! `parse` → `command` (answered at once) or `plan` → `execute`; `explain` shows what the last two did. Every front
+//! end calls [`prepare`] and [`start`].
+
+mod command;
+mod complexity;
+mod execute;
+mod explain;
+mod names;
+mod parse;
+mod plan;
+
+use std::sync::Arc;
+
+use causeway_spi::enable_key_lookups;
+use datafusion::execution::SessionState;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::SessionConfig;
+
+pub(crate) use command::ends_transaction;
+pub use command::{CommandReply, run_command};
+pub use execute::{QueryHandle, start};
+pub use parse::{ParsedStatement, parse};
+pub use plan::{PlanContext, Prepared, prepare};
+
+use crate::catalog::Catalogs;
+use crate::config::ServerConfig;
+
+/// How many memory consumers a refusal names in the log.
+const MEMORY_CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4);
+
+/// What all sessions share: catalogs, memory, and the prototype that each statement's state is cloned from.
+#[derive(Debug)]
+pub struct Engine {
+    /// The catalogs.
+    pub catalogs: Catalogs,
+    /// The `[server]` section.
+    pub config: ServerConfig,
+    prototype: SessionState,
+}
+
+impl Engine {
+    /// Makes the engine. Errors: the spill folder cannot be used.
+    pub fn new(catalogs: Catalogs, config: ServerConfig) -> datafusion::common::Result<Self> {
+        let spill = match &config.spill_path {
+            Some(path) => DiskManagerMode::Directories(vec![path.clone()]),
+            None => DiskManagerMode::OsTmpDirectory,
+        };
+        let pool = FairSpillPool::new(config.memory_limit_mib.saturating_mul(1 << 20));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, MEMORY_CONSUMERS_NAMED)))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(spill))
+            .build_arc()?;
+        let prototype = SessionStateBuilder::new()
+            .with_config(session_config(&config))
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .build();
+        Ok(Self {
+            catalogs,
+            config,
+            prototype,
+        })
+    }
+}
+
+/// DataFusion's settings that every statement starts from.
+fn session_config(config: &ServerConfig) -> SessionConfig {
+    let mut session = SessionConfig::new().with_information_schema(false);
+    if let Some(partitions) = config.target_partitions {
+        session = session.with_target_partitions(partitions);
+    }
+    let options = session.options_mut();
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.collect_spans = true;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    enable_key_lookups(session)
+}

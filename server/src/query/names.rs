@@ -1,0 +1,127 @@
+//! The names of a result's columns as PostgreSQL gives them, computed from the syntax tree.
+
+use datafusion::sql::sqlparser::ast::{
+    DataType, Expr, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement,
+};
+
+/// The output names of `statement`, whose plan gives `planned`; a wildcard's columns keep their planned names.
+pub(super) fn output_names(statement: &Statement, planned: &[String]) -> Vec<String> {
+    let Statement::Query(query) = statement else {
+        return planned.to_vec();
+    };
+    let Some(select) = leftmost_select(query) else {
+        return planned.to_vec();
+    };
+    let wildcards = select.projection.iter().filter(|item| is_wildcard(item)).count();
+    let others = select.projection.len() - wildcards;
+    let Some(expanded) = planned.len().checked_sub(others) else {
+        return planned.to_vec();
+    };
+    if wildcards > 1 || (wildcards == 0 && expanded > 0) {
+        return planned.to_vec();
+    }
+    let mut names = Vec::with_capacity(planned.len());
+    for item in &select.projection {
+        if is_wildcard(item) {
+            let start = names.len();
+            names.extend(planned.iter().skip(start).take(expanded).cloned());
+        } else {
+            names.push(item_name(item));
+        }
+    }
+    names
+}
+
+fn leftmost_select(query: &Query) -> Option<&Select> {
+    let mut body = query.body.as_ref();
+    loop {
+        body = match body {
+            SetExpr::Select(select) => return Some(select),
+            SetExpr::Query(query) => query.body.as_ref(),
+            SetExpr::SetOperation { left, .. } => left.as_ref(),
+            _ => return None,
+        };
+    }
+}
+
+fn is_wildcard(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+}
+
+fn item_name(item: &SelectItem) -> String {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => ident_name(alias),
+        SelectItem::UnnamedExpr(expr) => expr_name(expr).unwrap_or_else(|| "?column?".to_owned()),
+        _ => "?column?".to_owned(),
+    }
+}
+
+fn expr_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(ident) => Some(ident_name(ident)),
+        Expr::CompoundIdentifier(parts) => parts.last().map(ident_name),
+        Expr::Function(function) => match &function.args {
+            FunctionArguments::Subquery(_) => None,
+            _ => last_part(&function.name),
+        },
+        Expr::Cast { expr, data_type, .. } => expr_name(expr).or_else(|| Some(type_name(data_type))),
+        Expr::TypedString(typed) => Some(type_name(&typed.data_type)),
+        Expr::Nested(inner) => expr_name(inner),
+        Expr::Case { else_result, .. } => else_result
+            .as_deref()
+            .and_then(column_name)
+            .or_else(|| Some("case".to_owned())),
+        Expr::Extract { .. } => Some("extract".to_owned()),
+        Expr::Substring { .. } => Some("substring".to_owned()),
+        Expr::Position { .. } => Some("position".to_owned()),
+        Expr::Trim { .. } => Some("btrim".to_owned()),
+        Expr::Ceil { .. } => Some("ceil".to_owned()),
+        Expr::Floor { .. } => Some("floor".to_owned()),
+        Expr::Exists { .. } => Some("exists".to_owned()),
+        Expr::Interval(_) => Some("interval".to_owned()),
+        Expr::Array(_) => Some("array".to_owned()),
+        Expr::Subquery(query) => match leftmost_select(query)?.projection.first()? {
+            SelectItem::UnnamedExpr(expr) => expr_name(expr),
+            item => Some(item_name(item)),
+        },
+        _ => None,
+    }
+}
+
+fn column_name(expr: &Expr) -> Option<String> {
+    matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+        .then(|| expr_name(expr))
+        .flatten()
+}
+
+fn ident_name(ident: &Ident) -> String {
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
+}
+
+fn last_part(name: &ObjectName) -> Option<String> {
+    name.0.last().and_then(|part| part.as_ident()).map(ident_name)
+}
+
+/// The name of a type as it names a column: PostgreSQL's internal one.
+fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Int(_) | DataType::Integer(_) | DataType::Int4(_) => "int4".to_owned(),
+        DataType::BigInt(_) | DataType::Int8(_) => "int8".to_owned(),
+        DataType::SmallInt(_) | DataType::Int2(_) => "int2".to_owned(),
+        DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 => "float8".to_owned(),
+        DataType::Real | DataType::Float4 => "float4".to_owned(),
+        DataType::Decimal(_) | DataType::Dec(_) | DataType::Numeric(_) => "numeric".to_owned(),
+        DataType::Varchar(_) | DataType::CharacterVarying(_) => "varchar".to_owned(),
+        DataType::Char(_) | DataType::Character(_) => "bpchar".to_owned(),
+        DataType::Boolean | DataType::Bool => "bool".to_owned(),
+        DataType::Custom(name, _) => last_part(name).unwrap_or_else(|| "?column?".to_owned()),
+        other => {
+            let text = other.to_string().to_lowercase();
+            text.split(['(', ' ']).next().unwrap_or("?column?").to_owned()
+        }
+    }
+}

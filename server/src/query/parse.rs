@@ -1,0 +1,127 @@
+//! Text to statements with their places in the text. The whole message is parsed before anything runs.
+
+use datafusion::common::Span;
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Tokenizer};
+
+use super::complexity;
+use crate::error::{QueryError, Result};
+use crate::sqlstate::SqlState;
+
+/// Longest text of one message, in bytes.
+const SQL_BYTES_MAX: usize = 16 << 20;
+/// Deepest recursion of the parser; the thread's stack holds more.
+const PARSER_DEPTH_MAX: usize = 2_000;
+
+/// One statement of a message.
+#[derive(Debug, Clone)]
+pub struct ParsedStatement {
+    /// The syntax tree, with spans.
+    pub statement: Statement,
+}
+
+/// Parses a message into its statements; none for an empty message or one of comments.
+///
+/// Errors: 42601 with the position; 54001 when it is nested or chained too deeply; 54000 when it is too long. Must run
+/// on a thread with a large stack.
+pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
+    if sql.len() > SQL_BYTES_MAX {
+        let message = format!("statement is longer than {} MiB", SQL_BYTES_MAX >> 20);
+        return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+    }
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, sql)
+        .tokenize_with_location()
+        .map_err(|error| {
+            QueryError::syntax(lower_first(&error.message))
+                .at(span_at(error.location))
+                .located(sql)
+        })?;
+    complexity::check(&tokens).map_err(|error| error.located(sql))?;
+    let statements = Parser::new(&dialect)
+        .with_recursion_limit(PARSER_DEPTH_MAX)
+        .with_tokens_with_locations(tokens)
+        .parse_statements()
+        .map_err(|error| parser_error(&error).located(sql))?;
+    Ok(statements
+        .into_iter()
+        .map(|statement| ParsedStatement { statement })
+        .collect())
+}
+
+fn parser_error(error: &ParserError) -> QueryError {
+    match error {
+        ParserError::RecursionLimitExceeded => complexity::too_complex("it nests too deeply"),
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
+            let (message, span) = split_place(text);
+            QueryError::syntax(format!("syntax error: {}", lower_first(message))).at(span)
+        }
+    }
+}
+
+/// Splits ` at Line: 1, Column: 8` off the end of the parser's message.
+fn split_place(text: &str) -> (&str, Option<Span>) {
+    let Some((message, place)) = text.rsplit_once(" at Line: ") else {
+        return (text, None);
+    };
+    let Some((line, column)) = place.split_once(", Column: ") else {
+        return (text, None);
+    };
+    match (line.trim().parse(), column.trim().parse()) {
+        (Ok(line), Ok(column)) => (message, span_at(Location { line, column })),
+        _ => (text, None),
+    }
+}
+
+fn span_at(location: Location) -> Option<Span> {
+    Span::try_from_sqlparser_span(datafusion::sql::sqlparser::tokenizer::Span::new(
+        location, location,
+    ))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syntax_error_has_a_position() {
+        let error = parse("SELECT 1;\nSELEC 2").unwrap_err();
+        assert_eq!((error.state, error.position), (SqlState::SYNTAX_ERROR, Some(11)));
+        assert_eq!(parse(" ; -- nothing\n").unwrap().len(), 0);
+    }
+
+    #[test]
+    fn what_would_overflow_the_stack_is_refused() {
+        let deep = format!("SELECT {}1{}", "(".repeat(100_000), ")".repeat(100_000));
+        let sum = format!("SELECT 1{}", "+1".repeat(100_000));
+        let or = format!("SELECT 1 WHERE true{}", " OR true".repeat(100_000));
+        let not = format!("SELECT {} true", "NOT ".repeat(100_000));
+        let case = format!(
+            "SELECT {} 1 {}",
+            "CASE WHEN true THEN ".repeat(100_000),
+            "END ".repeat(100_000)
+        );
+        let union = format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100_000));
+        let minus = format!("SELECT {}1", "- ".repeat(100_000));
+        for sql in [deep, sum, or, not, case, union, minus] {
+            let error = parse(&sql).unwrap_err();
+            assert_eq!(error.state, SqlState::STATEMENT_TOO_COMPLEX, "{}", &sql[..40]);
+        }
+    }
+
+    #[test]
+    fn long_lists_are_not_deep() {
+        let list = vec!["1"; 50_000].join(", ");
+        assert_eq!(parse(&format!("SELECT 1 WHERE 1 IN ({list})")).unwrap().len(), 1);
+    }
+}

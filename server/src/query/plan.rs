@@ -1,0 +1,380 @@
+//! A statement to a logical plan: its tables are resolved all at once, each wrapped for this statement, then planned.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use causeway_spi::{ScanNotes, ScanSettings, SourceTable, Table, TableName};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{
+    DataFusionError, Result as DataFusionResult, Span, TableReference, plan_datafusion_err,
+};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SessionState;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::sql::parser::Statement as DataFusionStatement;
+use datafusion::sql::planner::{ParserOptions, SqlToRel, object_name_to_table_reference};
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement, visit_relations};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::explain::Explain;
+use super::{Engine, ParsedStatement, names};
+use crate::catalog::{NamePart, TablePath};
+use crate::error::{QueryError, Result};
+use crate::session::Session;
+
+/// Most tables of one statement that are asked for at the same time.
+const RESOLVE_CONCURRENCY: usize = 8;
+/// Most tables in one statement.
+const TABLES_MAX: usize = 1_000;
+
+/// A planned statement, ready to start.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The query's id.
+    pub query_id: Arc<str>,
+    pub(super) plan: LogicalPlan,
+    pub(super) names: Vec<String>,
+    pub(super) state: SessionState,
+    pub(super) explain: Option<Explain>,
+    pub(super) notes: Arc<ScanNotes>,
+    /// The tables it reads.
+    pub tables: Vec<TableName>,
+}
+
+/// What of a session a statement's plan depends on.
+#[derive(Debug, Clone)]
+pub struct PlanContext {
+    query_id: Arc<str>,
+    database: String,
+    search_path: Vec<String>,
+    settings: ScanSettings,
+}
+
+impl PlanContext {
+    /// Takes what the next statement of `session` needs, with a new query id.
+    pub fn new(engine: &Engine, session: &mut Session) -> Self {
+        let query_id: Arc<str> = Arc::from(session.next_query_id());
+        let settings = ScanSettings {
+            pushdown: session.settings.pushdown(),
+            query_id: Arc::clone(&query_id),
+            source_timeout: session
+                .settings
+                .source_timeout()
+                .unwrap_or_else(|| engine.config.source_timeout()),
+            ..ScanSettings::default()
+        };
+        Self {
+            query_id,
+            database: session.database.clone(),
+            search_path: session.settings.search_path(),
+            settings,
+        }
+    }
+}
+
+impl PlanContext {
+    /// The query's id.
+    pub fn query_id(&self) -> &Arc<str> {
+        &self.query_id
+    }
+}
+
+/// Plans `parsed`. Errors: 3D000, 3F000, 42P01, 42703 and what else is wrong with a statement, with the place; 0A000 for
+/// statements Causeway does not have. Must run on a thread with a large stack.
+pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement) -> Result<Prepared> {
+    let (statement, explain) = Explain::unwrap(&parsed.statement)?;
+    if !matches!(statement, Statement::Query(_)) {
+        return Err(QueryError::not_supported(format!(
+            "{} is not supported",
+            command_name(statement)
+        )));
+    }
+    let tables = resolve_tables(engine, &cx, statement).await?;
+    let mut state = engine.prototype.clone();
+    state.mark_start_execution();
+    if !cx.settings.pushdown {
+        state
+            .config_mut()
+            .options_mut()
+            .optimizer
+            .enable_dynamic_filter_pushdown = false;
+    }
+    let names_of_tables = tables.values().map(|table| table.name().clone()).collect();
+    let notes = Arc::new(ScanNotes::default());
+    let provider = StatementTables {
+        state: &state,
+        tables,
+        settings: cx.settings,
+        notes: Arc::clone(&notes),
+    };
+    let options = ParserOptions::from(&state.config_options().sql_parser);
+    let plan = SqlToRel::new_with_options(&provider, options)
+        .sql_statement_to_plan(statement.clone())
+        .map_err(|error| with_place(error, statement))?;
+    let read_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    read_only
+        .verify_plan(&plan)
+        .map_err(|_| QueryError::not_supported("writing is not supported"))?;
+    let planned: Vec<String> = plan
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
+    let names = names::output_names(statement, &planned);
+    Ok(Prepared {
+        query_id: cx.query_id,
+        plan,
+        names,
+        state,
+        explain,
+        notes,
+        tables: names_of_tables,
+    })
+}
+
+/// The first words of a statement, for "is not supported".
+fn command_name(statement: &Statement) -> String {
+    let text = statement.to_string();
+    let words: Vec<&str> = text
+        .split_whitespace()
+        .take(2)
+        .take_while(|word| word.chars().all(|character| character.is_ascii_uppercase()))
+        .collect();
+    if words.is_empty() {
+        "this statement".to_owned()
+    } else {
+        words.join(" ")
+    }
+}
+
+/// DataFusion's error as ours; a column without a span is looked for among the statement's names.
+fn with_place(error: DataFusionError, statement: &Statement) -> QueryError {
+    let column = missing_column(&error);
+    let found = QueryError::from(error);
+    let span = column
+        .filter(|_| found.span.is_none())
+        .and_then(|column| find_ident(statement, &column));
+    found.at(span)
+}
+
+fn missing_column(error: &DataFusionError) -> Option<String> {
+    use datafusion::common::SchemaError;
+    match error.find_root() {
+        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
+            SchemaError::FieldNotFound { field, .. } | SchemaError::AmbiguousReference { field } => {
+                Some(field.name.clone())
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn find_ident(statement: &Statement, name: &str) -> Option<Span> {
+    use datafusion::sql::sqlparser::ast::{Expr, visit_expressions};
+    let mut found = None;
+    let _ = visit_expressions(statement, |expr| {
+        let ident = match expr {
+            Expr::Identifier(ident) => Some(ident),
+            Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
+        match ident {
+            Some(ident) if ident.value.eq_ignore_ascii_case(name) => {
+                found = Span::try_from_sqlparser_span(ident.span);
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    found
+}
+
+/// Resolves every table that `statement` names (common table expressions excluded), several at a time.
+async fn resolve_tables(
+    engine: &Engine,
+    cx: &PlanContext,
+    statement: &Statement,
+) -> Result<HashMap<TableReference, Arc<dyn Table>>> {
+    let written = written_names(statement)?;
+    let wrapped = DataFusionStatement::Statement(Box::new(statement.clone()));
+    let (references, _ctes) = resolve_table_references(&wrapped, true)?;
+    if references.len() > TABLES_MAX {
+        return Err(super::complexity::too_complex(&format!(
+            "it reads more than {TABLES_MAX} tables"
+        )));
+    }
+    let resolved = stream::iter(references).map(|reference| {
+        let path = written
+            .get(&reference)
+            .cloned()
+            .unwrap_or_else(|| path_of(&reference));
+        async move {
+            let table = engine
+                .catalogs
+                .resolve(&cx.database, &cx.search_path, &path)
+                .await?;
+            Ok::<_, QueryError>((reference, table))
+        }
+    });
+    resolved.buffered(RESOLVE_CONCURRENCY).try_collect().await
+}
+
+/// Each name of a relation as it is written first, with its place.
+fn written_names(statement: &Statement) -> Result<HashMap<TableReference, TablePath>> {
+    let mut names = HashMap::new();
+    let outcome = visit_relations(statement, |name| {
+        match object_name_to_table_reference(name.clone(), true) {
+            Ok(reference) => {
+                names.entry(reference).or_insert_with(|| path_as_written(name));
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(QueryError::from(error).at(first_span(name))),
+        }
+    });
+    match outcome {
+        ControlFlow::Continue(()) => Ok(names),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+fn first_span(name: &ObjectName) -> Option<Span> {
+    let ident = name.0.first()?.as_ident()?;
+    Span::try_from_sqlparser_span(ident.span)
+}
+
+fn path_as_written(name: &ObjectName) -> TablePath {
+    let idents = name.0.iter().filter_map(|part| part.as_ident());
+    TablePath(
+        idents
+            .map(|ident| {
+                let quoted = ident.quote_style.is_some();
+                let text = if quoted {
+                    ident.value.clone()
+                } else {
+                    ident.value.to_lowercase()
+                };
+                NamePart {
+                    text,
+                    quoted,
+                    span: Span::try_from_sqlparser_span(ident.span),
+                }
+            })
+            .collect(),
+    )
+}
+
+fn path_of(reference: &TableReference) -> TablePath {
+    let parts = [reference.catalog(), reference.schema(), Some(reference.table())];
+    let named = parts.into_iter().flatten();
+    TablePath(
+        named
+            .map(|text| NamePart {
+                text: text.to_owned(),
+                quoted: true,
+                span: None,
+            })
+            .collect(),
+    )
+}
+
+/// What the planner may know: this statement's tables, and the functions of the prototype.
+struct StatementTables<'a> {
+    state: &'a SessionState,
+    tables: HashMap<TableReference, Arc<dyn Table>>,
+    settings: ScanSettings,
+    notes: Arc<ScanNotes>,
+}
+
+impl ContextProvider for StatementTables<'_> {
+    fn get_table_source(&self, name: TableReference) -> DataFusionResult<Arc<dyn TableSource>> {
+        let table = self
+            .tables
+            .get(&name)
+            .ok_or_else(|| plan_datafusion_err!("relation \"{name}\" does not exist"))?;
+        // A new wrapper for each reference: the filters of a self-join's two sides are noted apart.
+        let reference = SourceTable::new(Arc::clone(table), self.settings.clone(), Arc::clone(&self.notes));
+        Ok(provider_as_source(Arc::new(reference)))
+    }
+
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> DataFusionResult<Arc<dyn TableSource>> {
+        let function = self
+            .state
+            .table_functions()
+            .get(name)
+            .ok_or_else(|| plan_datafusion_err!("Invalid function '{name}'"))?;
+        let args: Vec<Expr> = args.into_iter().collect();
+        let args = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
+        Ok(provider_as_source(
+            function.create_table_provider_with_args(args)?,
+        ))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> DataFusionResult<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        self.state.relation_planners()
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.state.scalar_functions().get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! SET, SHOW and RESET: the settings a session may have.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::{QueryError, Result};
+use crate::sqlstate::SqlState;
+
+/// What a setting's value may be.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Any text.
+    Text,
+    /// on or off.
+    Bool,
+    /// A duration; a bare number is milliseconds; 0 is no limit.
+    Duration,
+    /// Shown, not set.
+    ReadOnly,
+}
+
+/// The known settings: name, default, kind. Those that mean nothing here are still taken: clients set them.
+const KNOWN: [(&str, &str, Kind); 27] = [
+    ("application_name", "", Kind::Text),
+    ("bytea_output", "hex", Kind::Text),
+    ("client_encoding", "UTF8", Kind::Text),
+    ("client_min_messages", "notice", Kind::Text),
+    ("datestyle", "ISO, MDY", Kind::Text),
+    ("default_transaction_isolation", "read committed", Kind::Text),
+    ("default_transaction_read_only", "off", Kind::Bool),
+    ("extra_float_digits", "1", Kind::Text),
+    ("idle_in_transaction_session_timeout", "0", Kind::Duration),
+    ("integer_datetimes", "on", Kind::ReadOnly),
+    ("intervalstyle", "postgres", Kind::Text),
+    ("is_superuser", "off", Kind::ReadOnly),
+    ("jit", "off", Kind::Bool),
+    ("lock_timeout", "0", Kind::Duration),
+    ("max_identifier_length", "63", Kind::ReadOnly),
+    ("max_index_keys", "32", Kind::ReadOnly),
+    ("pushdown", "on", Kind::Bool),
+    ("search_path", "", Kind::Text),
+    ("server_encoding", "UTF8", Kind::ReadOnly),
+    ("server_version", SERVER_VERSION, Kind::ReadOnly),
+    ("server_version_num", "150000", Kind::ReadOnly),
+    ("source_timeout", "", Kind::Duration),
+    ("standard_conforming_strings", "on", Kind::ReadOnly),
+    ("statement_timeout", "0", Kind::Duration),
+    ("timezone", "UTC", Kind::Text),
+    ("transaction_isolation", "read committed", Kind::Text),
+    ("transaction_read_only", "on", Kind::Bool),
+];
+
+/// What clients parse as the server's version.
+const SERVER_VERSION: &str = "15.0 (Causeway)";
+
+/// The settings that are reported to the client at start and whenever they change.
+const REPORTED: [(&str, &str); 10] = [
+    ("application_name", "application_name"),
+    ("client_encoding", "client_encoding"),
+    ("datestyle", "DateStyle"),
+    ("integer_datetimes", "integer_datetimes"),
+    ("intervalstyle", "IntervalStyle"),
+    ("is_superuser", "is_superuser"),
+    ("server_encoding", "server_encoding"),
+    ("server_version", "server_version"),
+    ("standard_conforming_strings", "standard_conforming_strings"),
+    ("timezone", "TimeZone"),
+];
+
+/// The values that differ from the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    changed: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// The value of a setting.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let name = name.to_lowercase();
+        match self.changed.get(&name) {
+            Some(value) => Some(value),
+            None => known(&name).map(|(_, default, _)| default),
+        }
+    }
+
+    /// SHOW: the value, or 42704.
+    pub fn show(&self, name: &str) -> Result<&str> {
+        self.get(name).ok_or_else(|| unknown(name))
+    }
+
+    /// SET: checks and remembers a value. A name with a dot is the client's own and takes any text.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let name = name.to_lowercase();
+        let value = match known(&name) {
+            Some((_, _, kind)) => checked(&name, value, kind)?,
+            None if name.contains('.') => value.to_owned(),
+            None => return Err(unknown(&name)),
+        };
+        self.changed.insert(name, value);
+        Ok(())
+    }
+
+    /// RESET: back to the default.
+    pub fn reset(&mut self, name: &str) -> Result<()> {
+        let name = name.to_lowercase();
+        if self.changed.remove(&name).is_none() && known(&name).is_none() {
+            return Err(unknown(&name));
+        }
+        Ok(())
+    }
+
+    /// RESET ALL.
+    pub fn reset_all(&mut self) {
+        self.changed.clear();
+    }
+
+    /// Every known setting with its value, in order.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        KNOWN
+            .iter()
+            .map(|(name, default, _)| (*name, self.changed.get(*name).map_or(*default, String::as_str)))
+    }
+
+    /// The name under which a changed setting is reported to the client, if it is.
+    pub fn reported_name(name: &str) -> Option<&'static str> {
+        let name = name.to_lowercase();
+        REPORTED
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, reported)| *reported)
+    }
+
+    /// The settings that a client is told at start: name and value.
+    pub fn reported(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        REPORTED
+            .iter()
+            .filter_map(|(name, reported)| Some((*reported, self.get(name)?)))
+    }
+
+    /// Whether sources may filter, limit and look up.
+    pub fn pushdown(&self) -> bool {
+        self.get("pushdown") == Some("on")
+    }
+
+    /// The limit of a statement's time; `None` is none.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        self.duration("statement_timeout")
+    }
+
+    /// The session's own wait for a source; `None` is the server's.
+    pub fn source_timeout(&self) -> Option<Duration> {
+        self.duration("source_timeout")
+    }
+
+    /// The schemas in which names without a schema are looked for.
+    pub fn search_path(&self) -> Vec<String> {
+        let path = self.get("search_path").unwrap_or_default();
+        let entries = path
+            .split(',')
+            .map(|entry| entry.trim().trim_matches('"').to_owned());
+        entries
+            .filter(|entry| !entry.is_empty() && entry != "$user")
+            .collect()
+    }
+
+    fn duration(&self, name: &str) -> Option<Duration> {
+        let value = self.get(name)?;
+        parse_duration(value).filter(|duration| !duration.is_zero())
+    }
+}
+
+fn known(name: &str) -> Option<(&'static str, &'static str, Kind)> {
+    KNOWN.iter().find(|(known, _, _)| *known == name).copied()
+}
+
+fn unknown(name: &str) -> QueryError {
+    QueryError::new(
+        SqlState::UNDEFINED_OBJECT,
+        format!("unrecognized configuration parameter \"{name}\""),
+    )
+}
+
+fn checked(name: &str, value: &str, kind: Kind) -> Result<String> {
+    let wrong = |hint: &str| {
+        QueryError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("invalid value for parameter \"{name}\": \"{value}\""),
+        )
+        .hint(hint)
+    };
+    match kind {
+        Kind::Text => Ok(value.to_owned()),
+        Kind::Bool => match value.to_lowercase().as_str() {
+            "on" | "true" | "yes" | "1" => Ok("on".to_owned()),
+            "off" | "false" | "no" | "0" => Ok("off".to_owned()),
+            _ => Err(wrong("It is on or off.")),
+        },
+        Kind::Duration => match parse_duration(value) {
+            Some(_) => Ok(value.to_owned()),
+            None => Err(wrong(
+                "It is a number of milliseconds, or a number with ms, s, min or h.",
+            )),
+        },
+        Kind::ReadOnly => Err(QueryError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("parameter \"{name}\" cannot be changed"),
+        )),
+    }
+}
+
+/// A duration as PostgreSQL writes it: `5000`, `5s`, `2min`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let milliseconds = match unit.trim() {
+        "" | "ms" => number,
+        "s" => number.checked_mul(1_000)?,
+        "min" => number.checked_mul(60_000)?,
+        "h" => number.checked_mul(3_600_000)?,
+        _ => return None,
+    };
+    Some(Duration::from_millis(milliseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_postgres_units() {
+        assert_eq!(parse_duration("250"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("2min"), Some(Duration::from_secs(120)));
+        assert_eq!(parse_duration("5 s"), Some(Duration::from_secs(5)));
+        for wrong in ["", "s", "-1", "5 weeks", "99999999999999999999"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn settings_are_checked_and_reset() {
+        let mut settings = Settings::default();
+        settings.set("PushDown", "OFF").unwrap();
+        assert!(!settings.pushdown());
+        settings.reset("pushdown").unwrap();
+        assert!(settings.pushdown());
+        assert_eq!(
+            settings.set("pushdown", "maybe").unwrap_err().state,
+            SqlState::INVALID_PARAMETER_VALUE
+        );
+        assert_eq!(
+            settings.set("nonsense", "1").unwrap_err().state,
+            SqlState::UNDEFINED_OBJECT
+        );
+        settings.set("my.own", "x").unwrap();
+        assert_eq!(settings.show("my.own").unwrap(), "x");
+    }
+}

@@ -1,0 +1,77 @@
+//! The SQLSTATEs this server answers with. Clients branch on them; their texts are free.
+
+/// A five-character SQLSTATE of PostgreSQL's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SqlState(&'static str);
+
+impl SqlState {
+    /// The client broke the protocol.
+    pub const PROTOCOL_VIOLATION: Self = Self("08P01");
+    /// Causeway does not do this.
+    pub const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
+    /// More than one row from a scalar subquery.
+    pub const CARDINALITY_VIOLATION: Self = Self("21000");
+    /// A number does not fit its type.
+    pub const NUMERIC_VALUE_OUT_OF_RANGE: Self = Self("22003");
+    /// A date or time text is not one.
+    pub const INVALID_DATETIME_FORMAT: Self = Self("22007");
+    /// Division by zero.
+    pub const DIVISION_BY_ZERO: Self = Self("22012");
+    /// A parameter of a setting is wrong.
+    pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
+    /// A text is not a value of the type it is cast to.
+    pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");
+    /// A statement in a failed transaction block.
+    pub const IN_FAILED_SQL_TRANSACTION: Self = Self("25P02");
+    /// The login names something that may not log in.
+    pub const INVALID_AUTHORIZATION: Self = Self("28000");
+    /// No such catalog.
+    pub const UNDEFINED_CATALOG: Self = Self("3D000");
+    /// No such schema.
+    pub const UNDEFINED_SCHEMA: Self = Self("3F000");
+    /// What was read changed meanwhile.
+    pub const SERIALIZATION_FAILURE: Self = Self("40001");
+    /// The syntax is wrong.
+    pub const SYNTAX_ERROR: Self = Self("42601");
+    /// The user or the source's login may not.
+    pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
+    /// A name of a column could mean several.
+    pub const AMBIGUOUS_COLUMN: Self = Self("42702");
+    /// No such column.
+    pub const UNDEFINED_COLUMN: Self = Self("42703");
+    /// No such setting or object.
+    pub const UNDEFINED_OBJECT: Self = Self("42704");
+    /// A column is neither grouped nor aggregated.
+    pub const GROUPING_ERROR: Self = Self("42803");
+    /// Types do not fit together.
+    pub const DATATYPE_MISMATCH: Self = Self("42804");
+    /// No such function, or none with such arguments.
+    pub const UNDEFINED_FUNCTION: Self = Self("42883");
+    /// No such table.
+    pub const UNDEFINED_TABLE: Self = Self("42P01");
+    /// A name could mean several objects.
+    pub const AMBIGUOUS_ALIAS: Self = Self("42P09");
+    /// Memory is used up.
+    pub const OUT_OF_MEMORY: Self = Self("53200");
+    /// Too many connections, here or at a source.
+    pub const TOO_MANY_CONNECTIONS: Self = Self("53300");
+    /// A limit of this server forbids it.
+    pub const PROGRAM_LIMIT_EXCEEDED: Self = Self("54000");
+    /// The statement is nested or chained too deeply.
+    pub const STATEMENT_TOO_COMPLEX: Self = Self("54001");
+    /// Cancelled by the user or by a timeout.
+    pub const QUERY_CANCELED: Self = Self("57014");
+    /// The server is stopping.
+    pub const ADMIN_SHUTDOWN: Self = Self("57P01");
+    /// A source answered with an error or with data that cannot be read.
+    pub const FDW_ERROR: Self = Self("HV000");
+    /// A source cannot be reached, or refuses the login.
+    pub const FDW_UNABLE_TO_ESTABLISH_CONNECTION: Self = Self("HV00N");
+    /// A fault of this server.
+    pub const INTERNAL_ERROR: Self = Self("XX000");
+
+    /// The five characters.
+    pub fn code(self) -> &'static str {
+        self.0
+    }
+}
