@@ -18,6 +18,7 @@ pub struct RedisTable {
 /// A configuration under construction: the file's text and the environment that its secrets are read from.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
+    server: String,
     catalogs: String,
     environment: Vec<(String, String)>,
 }
@@ -77,16 +78,19 @@ impl Config {
         self
     }
 
-    /// Adds lines of TOML as they are: to the last catalog, or a section of their own.
+    /// Sets an option of the server, such as `source_timeout_seconds = 3`.
     #[must_use]
-    pub fn text(mut self, lines: &str) -> Self {
-        self.catalogs = format!("{}\n{lines}\n\n", self.catalogs.trim_end());
+    pub fn server(mut self, line: &str) -> Self {
+        self.server += &format!("{line}\n");
         self
     }
 
     /// The file's text for a server that listens on `port`.
     pub fn render(&self, port: u16) -> String {
-        format!("[server]\nlisten = \"127.0.0.1:{port}\"\n\n{}", self.catalogs)
+        format!(
+            "[server]\nlisten = \"127.0.0.1:{port}\"\n{}\n{}",
+            self.server, self.catalogs
+        )
     }
 
     /// The environment that the file's secrets refer to.

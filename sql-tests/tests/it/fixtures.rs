@@ -1,0 +1,163 @@
+//! A few rows in each source for `cases/**/*.slt`: customers in MySQL, stock in Redis, orders on S3.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
+use causeway_sql_tests::config::{Config, RedisTable};
+use causeway_sql_tests::loaders::{parquet_file, put_object};
+use causeway_sql_tests::services::{Services, unique_name};
+
+use crate::mysql::Mysql;
+
+/// Customers differ in case, accent and trailing blank where MySQL's collation sees no difference.
+const CUSTOMERS: &str = "\
+    (1, 'Ann', 'Bern', 10.50, '1990-01-31', '2024-01-31 10:00:00.5'), \
+    (2, 'ann', 'Oslo', -3.25, NULL, '2024-02-29 23:59:59'), \
+    (3, 'Ann ', 'Bern', 0.00, '1970-01-01', NULL), \
+    (4, 'Ánn', '', NULL, '2000-02-29', '2024-03-01 00:00:00'), \
+    (5, 'Zoë', 'Rome', 99999999.99, '1969-12-31', '1999-12-31 12:30:00'), \
+    (6, NULL, NULL, 7.00, '2024-12-31', '2024-12-31 00:00:01')";
+const STOCK: [(&str, Option<&str>, Option<&str>); 4] = [
+    ("a-1", Some("5"), Some("1.50")),
+    ("b-2", Some("0"), Some("20.00")),
+    ("c-3", None, Some("3.33")),
+    ("d-4", Some("-7"), None),
+];
+
+/// The names that the fixtures got.
+#[derive(Clone, Debug)]
+pub(crate) struct Fixtures {
+    services: Services,
+    database: String,
+    prefix: String,
+}
+
+impl Fixtures {
+    pub(crate) async fn load(services: &Services) -> Self {
+        let mysql = Mysql::new(&services.mysql_url).await;
+        let fixtures = Self {
+            services: services.clone(),
+            database: mysql.database.clone(),
+            prefix: unique_name("fixtures"),
+        };
+        fixtures.load_customers(&mysql).await;
+        fixtures.load_stock().await;
+        fixtures.load_orders().await;
+        fixtures
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let stock = RedisTable {
+            name: "stock".to_owned(),
+            key: format!("{}:stock:{{sku}}", self.prefix),
+            columns: ["sku text", "quantity integer", "price numeric(8,2)"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        Config::new()
+            .mysql("shop", &self.services.mysql_url)
+            .redis("cache", &self.services.redis_url, &[stock])
+            .s3("lake", &self.services.s3, &format!("{}/", self.prefix))
+    }
+
+    /// `sql` with the names of the schemas filled in.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        sql.replace("{shop}", &format!("shop.{}", self.database))
+            .replace("{db}", &self.database)
+            .replace("{cache}", "cache.public")
+            .replace("{lake}", "lake.public")
+    }
+
+    async fn load_customers(&self, mysql: &Mysql) {
+        let table = format!("{}.customers", self.database);
+        mysql
+            .run(&format!(
+                "CREATE TABLE {table} (id INT PRIMARY KEY, name VARCHAR(20), city VARCHAR(20), \
+                 balance DECIMAL(10,2), born DATE, seen DATETIME(6), KEY (name), KEY (city)) \
+                 CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+            ))
+            .await;
+        mysql
+            .run(&format!("INSERT INTO {table} VALUES {CUSTOMERS}"))
+            .await;
+    }
+
+    async fn load_stock(&self) {
+        let client = redis::Client::open(self.services.redis_url.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut pipeline = redis::pipe();
+        for (sku, quantity, price) in STOCK {
+            let fields: Vec<(&str, &str)> = [("sku", Some(sku)), ("quantity", quantity), ("price", price)]
+                .into_iter()
+                .filter_map(|(field, value)| Some((field, value?)))
+                .collect();
+            pipeline
+                .hset_multiple(format!("{}:stock:{sku}", self.prefix), &fields)
+                .ignore();
+        }
+        pipeline.exec_async(&mut connection).await.unwrap();
+    }
+
+    async fn load_orders(&self) {
+        let store = self.services.s3.store().unwrap();
+        // (id, customer, sku, quantity, price in cents, day since 1970) in two objects.
+        let objects: [&[OrderRow]; 2] = [
+            &[
+                (1, Some(1), Some("a-1"), 2, Some(150), Some(19_753)),
+                (2, Some(1), Some("b-2"), 1, Some(2000), Some(19_754)),
+                (3, Some(2), Some("a-1"), 10, Some(140), Some(19_782)),
+            ],
+            &[
+                (4, Some(5), Some("c-3"), 3, None, Some(20_088)),
+                (5, Some(9), Some("x-9"), 1, Some(1), None),
+                (6, None, None, 0, Some(0), Some(-1)),
+            ],
+        ];
+        for (index, rows) in objects.into_iter().enumerate() {
+            let batch = order_batch(rows);
+            let file = parquet_file(batch.schema(), Box::new(std::iter::once(Ok(batch))), 2).unwrap();
+            let key = format!("{}/orders/part-{index}.parquet", self.prefix);
+            put_object(&store, &key, file).await.unwrap();
+        }
+    }
+}
+
+type OrderRow = (
+    i64,
+    Option<i32>,
+    Option<&'static str>,
+    i32,
+    Option<i128>,
+    Option<i32>,
+);
+
+fn order_batch(rows: &[OrderRow]) -> RecordBatch {
+    let prices = Decimal128Array::from_iter(rows.iter().map(|row| row.4));
+    let columns: [(&str, ArrayRef); 6] = [
+        (
+            "id",
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
+        ),
+        (
+            "customer_id",
+            Arc::new(Int32Array::from_iter(rows.iter().map(|row| row.1))),
+        ),
+        (
+            "sku",
+            Arc::new(StringArray::from_iter(rows.iter().map(|row| row.2))),
+        ),
+        (
+            "quantity",
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.3))),
+        ),
+        ("price", Arc::new(prices.with_precision_and_scale(10, 2).unwrap())),
+        (
+            "ordered",
+            Arc::new(Date32Array::from_iter(rows.iter().map(|row| row.5))),
+        ),
+    ];
+    // Nullable everywhere: the objects must have one schema.
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true))).unwrap()
+}

@@ -1,0 +1,123 @@
+//! Runs `cases/**/*.slt` over the wire, once with pushdown and once without: the answers are the same.
+//!
+//! `{shop}`, `{lake}` and `{cache}` stand for the schemas of the fixtures in [`crate::fixtures`].
+
+use std::path::{Path, PathBuf};
+
+use causeway_sql_tests::client::{Client, QueryFailure};
+use causeway_sql_tests::server::Server;
+use causeway_sql_tests::services::Services;
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+
+use crate::fixtures::Fixtures;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_pushdown() {
+    run_all("on").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_pushdown() {
+    run_all("off").await;
+}
+
+async fn run_all(pushdown: &'static str) {
+    let Some(services) = Services::from_env() else {
+        return;
+    };
+    let fixtures = Fixtures::load(&services).await;
+    let server = Server::start(&fixtures.config()).unwrap();
+    let mut wrong = Vec::new();
+    for file in slt_files(&cases()) {
+        let subject = file.parent().and_then(Path::file_name).unwrap().to_string_lossy();
+        // What is pushed is another text without pushdown.
+        if pushdown == "off" && subject == "plans" {
+            continue;
+        }
+        let mut runner = Runner::new(|| connect(&server, &fixtures, pushdown));
+        if let Err(error) = runner.run_file_async(&file).await {
+            wrong.push(error.display(false).to_string());
+        }
+    }
+    assert!(wrong.is_empty(), "pushdown {pushdown}:\n{}", wrong.join("\n\n"));
+}
+
+async fn connect(server: &Server, fixtures: &Fixtures, pushdown: &str) -> Result<Connection, QueryFailure> {
+    let client = server.connect().await.expect("the server takes connections");
+    let connection = Connection {
+        client,
+        fixtures: fixtures.clone(),
+    };
+    connection.query(&format!("SET pushdown = {pushdown}")).await?;
+    Ok(connection)
+}
+
+struct Connection {
+    client: Client,
+    fixtures: Fixtures,
+}
+
+impl Connection {
+    async fn query(&self, sql: &str) -> Result<causeway_sql_tests::client::Rows, QueryFailure> {
+        let sql = self.fixtures.sql(sql);
+        self.client
+            .try_query(&sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:#}"))
+    }
+}
+
+#[async_trait::async_trait]
+impl AsyncDB for Connection {
+    type Error = QueryFailure;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, QueryFailure> {
+        let rows = self.query(sql).await?;
+        if rows.columns.is_empty() {
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        let text = |value: Option<String>| match value {
+            None => "NULL".to_owned(),
+            Some(text) if text.is_empty() => "(empty)".to_owned(),
+            Some(text) => text,
+        };
+        Ok(DBOutput::Rows {
+            types: vec![DefaultColumnType::Any; rows.columns.len()],
+            rows: rows
+                .rows
+                .into_iter()
+                .map(|row| row.into_iter().map(text).collect())
+                .collect(),
+        })
+    }
+
+    async fn shutdown(&mut self) {}
+
+    fn engine_name(&self) -> &str {
+        "causeway"
+    }
+
+    fn error_sql_state(error: &QueryFailure) -> Option<String> {
+        Some(error.sqlstate.clone())
+    }
+}
+
+fn cases() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("cases")
+}
+
+/// All files below a folder, by name.
+fn slt_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(slt_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "slt") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
