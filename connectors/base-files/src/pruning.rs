@@ -22,7 +22,8 @@ pub(crate) fn verdict(schema: &SchemaRef, partition_columns: &[FieldRef], filter
     }
     let columns = expr.column_refs();
     if columns.is_empty() {
-        return Pushdown::declined("it names no column");
+        // What was accepted with a column may come back simplified to a constant: dropped now, it would be lost.
+        return Pushdown::exact("it is the same for all rows");
     }
     let fields: Option<Vec<_>> = columns
         .iter()
@@ -75,7 +76,8 @@ pub(crate) fn survivors(
     for filter in filters {
         let context = PhysicalPlanningContext::default();
         let expr = create_physical_expr(filter, &schema, &ExecutionProps::new(), &context)?;
-        let kept = expr.evaluate(&files)?.into_array(files.num_rows())?;
+        let kept = expr.evaluate(&files)?.cast_to(&DataType::Boolean, None)?;
+        let kept = kept.into_array(files.num_rows())?;
         let kept = as_boolean_array(&kept)?;
         files = filter_record_batch(&files, kept)?;
     }

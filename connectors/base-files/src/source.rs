@@ -16,9 +16,14 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal,
+    NotExpr,
+};
 use datafusion::physical_expr::projection::ProjectionExprs;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalSortExpr};
-use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalSortExpr, ScalarFunctionExpr};
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr, SortOrderPushdownResult};
 use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
@@ -104,9 +109,23 @@ impl FileSource for NamingSource {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        let pushed = self.inner.try_pushdown_filters(filters, config)?;
+        let for_rows = config.execution.parquet.pushdown_filters;
+        let taken: Vec<bool> = filters
+            .iter()
+            .map(|filter| !for_rows || never_fails(filter))
+            .collect();
+        let handed = filters
+            .into_iter()
+            .zip(&taken)
+            .filter_map(|(filter, taken)| taken.then_some(filter));
+        let pushed = self.inner.try_pushdown_filters(handed.collect(), config)?;
+        let mut answers = pushed.filters.into_iter();
+        let filters = taken.into_iter().map(|taken| match taken {
+            true => answers.next().unwrap_or(PushedDown::No),
+            false => PushedDown::No,
+        });
         Ok(FilterPushdownPropagation {
-            filters: pushed.filters,
+            filters: filters.collect(),
             updated_node: pushed.updated_node.map(Self::wrap),
         })
     }
@@ -136,6 +155,51 @@ impl FileSource for NamingSource {
     ) -> Result<TreeNodeRecursion> {
         self.inner.apply_expressions(f)
     }
+}
+
+/// Whether evaluating `filter` cannot be an error, whatever the row.
+///
+/// The decoder turns the error of a row filter into text: a division by zero would lose its SQLSTATE. So what can fail
+/// stays above the scan.
+fn never_fails(filter: &Arc<dyn PhysicalExpr>) -> bool {
+    const SAFE_FUNCTIONS: [&str; 5] = [
+        "array_has",
+        "array_has_all",
+        "array_has_any",
+        "get_field",
+        "struct",
+    ];
+    let node = filter.as_ref();
+    if node.downcast_ref::<DynamicFilterPhysicalExpr>().is_some() {
+        return true;
+    }
+    let is_safe = match (
+        node.downcast_ref::<BinaryExpr>(),
+        node.downcast_ref::<ScalarFunctionExpr>(),
+    ) {
+        (Some(binary), _) => binary.op().is_logic_operator() || is_comparison(*binary.op()),
+        (_, Some(function)) => SAFE_FUNCTIONS.contains(&function.name()),
+        _ => is_plain(node),
+    };
+    is_safe && filter.children().into_iter().all(never_fails)
+}
+
+fn is_comparison(operator: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(
+        operator,
+        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
+    )
+}
+
+fn is_plain(node: &dyn PhysicalExpr) -> bool {
+    node.downcast_ref::<Column>().is_some()
+        || node.downcast_ref::<Literal>().is_some()
+        || node.downcast_ref::<InListExpr>().is_some()
+        || node.downcast_ref::<IsNullExpr>().is_some()
+        || node.downcast_ref::<IsNotNullExpr>().is_some()
+        || node.downcast_ref::<NotExpr>().is_some()
+        || node.downcast_ref::<LikeExpr>().is_some()
 }
 
 #[derive(Debug)]
@@ -246,15 +310,30 @@ fn named_error(location: &Path, error: DataFusionError) -> DataFusionError {
 fn decoder_says(error: &DataFusionError) -> Option<String> {
     const EXPRESSION_FAILED: &str = "Error evaluating filter predicate";
     let said = match error.find_root() {
-        DataFusionError::ParquetError(error) => match error.as_ref() {
-            ParquetError::External(_) => return None,
-            error => sentence(error),
-        },
-        DataFusionError::ArrowError(error, _) => match error.as_ref() {
-            ArrowError::ParquetError(text) => format!("The decoder says: {}.", text.trim_end_matches('.')),
-            _ => return None,
-        },
+        DataFusionError::ParquetError(error) => parquet_says(error)?,
+        DataFusionError::ArrowError(error, _) => arrow_says(error)?,
         _ => return None,
     };
     (!said.contains(EXPRESSION_FAILED)).then_some(said)
+}
+
+/// The decoder wraps its errors in each other. `None` when it only hands on someone else's.
+fn parquet_says(error: &ParquetError) -> Option<String> {
+    let ParquetError::External(inner) = error else {
+        return Some(sentence(error));
+    };
+    match inner.downcast_ref::<ParquetError>() {
+        Some(inner) => parquet_says(inner),
+        None => arrow_says(inner.downcast_ref::<ArrowError>()?),
+    }
+}
+
+fn arrow_says(error: &ArrowError) -> Option<String> {
+    match error {
+        ArrowError::ParquetError(text) => Some(sentence(&ParquetError::General(
+            text.trim_start_matches("Parquet error: ").to_owned(),
+        ))),
+        ArrowError::ExternalError(inner) => parquet_says(inner.downcast_ref::<ParquetError>()?),
+        _ => None,
+    }
 }

@@ -292,7 +292,7 @@ mod tests {
             (1023, "1023 bytes"),
             (1024, "1.0 KiB"),
             (3_250_586, "3.1 MiB"),
-            (u64::MAX, "16777216.0 TiB"),
+            (u64::MAX, "16777215.9 TiB"),
         ];
         for (bytes, text) in cases {
             assert_eq!(size_text(bytes), text);

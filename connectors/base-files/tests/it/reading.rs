@@ -1,0 +1,298 @@
+//! Columns: missing, reordered, widened, converted to canonical types; the decoder's and our filters agree.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, DictionaryArray, Float16Array, Float64Array, Int32Array, Int64Array, ListArray, NullArray,
+    RecordBatch, StringArray, StructArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array,
+    UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Int32Type, TimeUnit};
+use causeway_spi::{ErrorKind, check_canonical};
+
+use crate::fixture::{Lake, ours, rows};
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
+        .unwrap()
+}
+
+fn ints(values: &[i32]) -> ArrayRef {
+    Arc::new(Int32Array::from(values.to_vec()))
+}
+
+fn longs(values: &[i64]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
+}
+
+fn texts(values: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+#[tokio::test]
+async fn columns_may_be_missing_reordered_and_narrower() {
+    let lake = Lake::new();
+    lake.put_batch(
+        "t/0.parquet",
+        &batch(vec![("id", ints(&[1, 2])), ("name", texts(&["a", "b"]))]),
+    )
+    .await;
+    lake.put_batch(
+        "t/1.parquet",
+        &batch(vec![
+            ("extra", texts(&["x"])),
+            ("name", texts(&["c"])),
+            ("id", longs(&[5_000_000_000])),
+        ]),
+    )
+    .await;
+    let all = lake.rows(&["t"], "SELECT id, name, extra FROM t").await;
+    assert_eq!(all, ["1|a|NULL", "2|b|NULL", "5000000000|c|x"]);
+    assert_eq!(
+        lake.rows(&["t"], "SELECT id FROM t WHERE extra IS NULL").await,
+        ["1", "2"]
+    );
+    assert_eq!(
+        lake.rows(&["t"], "SELECT id FROM t WHERE extra = 'x'").await,
+        ["5000000000"]
+    );
+    assert_eq!(lake.rows(&["t"], "SELECT name FROM t WHERE id = 2").await, ["b"]);
+    assert_eq!(
+        lake.rows(&["t"], "SELECT name FROM t WHERE id >= 5000000000")
+            .await,
+        ["c"]
+    );
+    assert_eq!(
+        lake.rows(&["t"], "SELECT count(*), count(extra), max(id), min(name) FROM t")
+            .await,
+        ["3|1|5000000000|a"]
+    );
+}
+
+#[tokio::test]
+async fn columns_that_differ_only_in_case_are_two() {
+    let lake = Lake::new();
+    lake.put_batch(
+        "t/0.parquet",
+        &batch(vec![("id", ints(&[1])), ("ID", ints(&[2]))]),
+    )
+    .await;
+    lake.put_batch("t/1.parquet", &batch(vec![("ID", ints(&[4]))]))
+        .await;
+    assert_eq!(
+        lake.rows(&["t"], r#"SELECT "id", "ID" FROM t"#).await,
+        ["1|2", "NULL|4"]
+    );
+    assert_eq!(
+        lake.rows(&["t"], r#"SELECT "id" FROM t WHERE "ID" = 2"#).await,
+        ["1"]
+    );
+}
+
+#[tokio::test]
+async fn every_type_arrives_in_its_canonical_form() {
+    let lake = Lake::new();
+    let dictionary: DictionaryArray<Int32Type> = ["red", "blue"].into_iter().collect();
+    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("tiny", Arc::new(UInt8Array::from(vec![255, 0]))),
+        ("huge", Arc::new(UInt64Array::from(vec![u64::MAX, 0]))),
+        (
+            "half",
+            Arc::new(Float16Array::from_iter_values([half(1.5), half(-2.0)])),
+        ),
+        ("color", Arc::new(dictionary)),
+        ("list", Arc::new(list)),
+        ("nothing", Arc::new(NullArray::new(2))),
+    ];
+    lake.put_batch("t/0.parquet", &batch(columns)).await;
+    let table = lake.table("t").await.unwrap();
+    check_canonical(table.name(), &table.schema()).unwrap();
+    let all = lake
+        .rows(&["t"], "SELECT tiny, huge, half, color, nothing, list FROM t")
+        .await;
+    assert_eq!(
+        all,
+        [
+            "0|0|-2.0|blue|NULL|NULL",
+            "255|18446744073709551615|1.5|red|NULL|[1, NULL]"
+        ]
+    );
+    for filter in [
+        "tiny = 255",
+        "huge = 18446744073709551615",
+        "half > 1",
+        "color = 'red'",
+        "color IN ('red', 'x')",
+    ] {
+        let sql = format!("SELECT tiny FROM t WHERE {filter}");
+        assert_eq!(lake.rows(&["t"], &sql).await, ["255"], "{filter}");
+    }
+    assert_eq!(
+        lake.rows(&["t"], "SELECT tiny FROM t WHERE array_has(list, 1)")
+            .await,
+        ["255"]
+    );
+    assert_eq!(
+        lake.rows(&["t"], "SELECT tiny FROM t WHERE list IS NULL").await,
+        ["0"]
+    );
+}
+
+fn half(value: f32) -> <arrow::datatypes::Float16Type as arrow::datatypes::ArrowPrimitiveType>::Native {
+    <arrow::datatypes::Float16Type as arrow::datatypes::ArrowPrimitiveType>::Native::from_f32(value)
+}
+
+// A cast between units moved to the literal would lose the fraction: the rows at the border would go.
+#[tokio::test]
+async fn filters_on_times_of_other_units_lose_no_row() {
+    let lake = Lake::new();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("ms", Arc::new(TimestampMillisecondArray::from(vec![1, 2]))),
+        (
+            "ns",
+            Arc::new(TimestampNanosecondArray::from(vec![1_500_400, 2_000_000])),
+        ),
+    ];
+    lake.put_batch("t/0.parquet", &batch(columns)).await;
+    let table = lake.table("t").await.unwrap();
+    assert_eq!(
+        table.schema().field(1).data_type(),
+        &DataType::Timestamp(TimeUnit::Microsecond, None)
+    );
+    let instant = |micros: &str| format!("TIMESTAMP '1970-01-01 00:00:00.{micros}'");
+    let cases = [
+        (format!("ms < {}", instant("001500")), 1),
+        (format!("ms > {}", instant("000500")), 2),
+        (format!("ms >= {}", instant("001500")), 1),
+        (format!("ms <> {}", instant("001500")), 2),
+        (format!("ns = {}", instant("001500")), 1),
+        (format!("ns <= {}", instant("001500")), 1),
+        (format!("ns > {}", instant("001500")), 1),
+        (format!("ns IN ({}, {})", instant("001500"), instant("002000")), 2),
+    ];
+    for (filter, expected) in cases {
+        let found = lake
+            .rows(&["t"], &format!("SELECT ms FROM t WHERE {filter}"))
+            .await;
+        assert_eq!(found.len(), expected, "{filter}: {found:?}");
+    }
+}
+
+// NaN is the largest float here and in no bounds of any file.
+#[tokio::test]
+async fn not_a_number_is_found_beyond_the_bounds() {
+    let lake = Lake::new();
+    let values = Float64Array::from(vec![1.0, f64::NAN, 1.0]);
+    lake.put_batch(
+        "t/0.parquet",
+        &batch(vec![("x", Arc::new(values)), ("id", ints(&[1, 2, 3]))]),
+    )
+    .await;
+    assert_eq!(lake.rows(&["t"], "SELECT id FROM t WHERE x > 100").await, ["2"]);
+    assert_eq!(
+        lake.rows(&["t"], "SELECT id FROM t WHERE x = 1").await,
+        ["1", "3"]
+    );
+    assert_eq!(lake.rows(&["t"], "SELECT max(x) FROM t").await, ["NaN"]);
+}
+
+#[tokio::test]
+async fn structs_may_gain_fields() {
+    let lake = Lake::new();
+    let field = |name: &str, kind| Arc::new(Field::new(name, kind, true));
+    let old = StructArray::from(vec![(field("a", DataType::Int32), ints(&[1]))]);
+    let new = StructArray::from(vec![
+        (field("b", DataType::Utf8), texts(&["x"])),
+        (field("a", DataType::Int64), longs(&[2])),
+    ]);
+    lake.put_batch("t/0.parquet", &batch(vec![("s", Arc::new(old))]))
+        .await;
+    lake.put_batch("t/1.parquet", &batch(vec![("s", Arc::new(new))]))
+        .await;
+    assert_eq!(
+        lake.rows(&["t"], "SELECT s['a'], s['b'] FROM t").await,
+        ["1|NULL", "2|x"]
+    );
+    assert_eq!(
+        lake.rows(&["t"], "SELECT s['b'] FROM t WHERE s['a'] > 1").await,
+        ["x"]
+    );
+    assert_eq!(
+        lake.rows(&["t"], "SELECT s FROM t").await,
+        ["{a: 1, b: NULL}", "{a: 2, b: x}"]
+    );
+}
+
+#[tokio::test]
+async fn types_that_contradict_each_other_are_an_error() {
+    let lake = Lake::new();
+    lake.put_batch("t/0.parquet", &batch(vec![("id", ints(&[1]))]))
+        .await;
+    lake.put_batch("t/1.parquet", &batch(vec![("id", texts(&["1"]))]))
+        .await;
+    let error = lake.table("t").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert_eq!(
+        error.message(),
+        "column \"id\" of table lake.public.t has types that do not go together"
+    );
+}
+
+// A table loaded before: the new file's integers would be cut by a cast to the old type.
+#[tokio::test]
+async fn a_file_that_comes_later_must_fit_the_table() {
+    let lake = Lake::new();
+    lake.put_batch("t/0.parquet", &batch(vec![("id", ints(&[1]))]))
+        .await;
+    let session = lake.session(&["t"]).await;
+    lake.put_batch("t/1.parquet", &batch(vec![("id", ints(&[2]))]))
+        .await;
+    assert_eq!(rows(&session, "SELECT id FROM t").await.unwrap(), ["1", "2"]);
+    let floats: ArrayRef = Arc::new(Float64Array::from(vec![2.5]));
+    lake.put_batch("t/2.parquet", &batch(vec![("id", floats)])).await;
+    let error = rows(&session, "SELECT id FROM t").await.unwrap_err();
+    assert_eq!(ours(&error).kind(), ErrorKind::InvalidData);
+    assert_eq!(
+        ours(&error).message(),
+        "column \"id\" of file t/2.parquet has the type Float64, which does not fit the table's Int32"
+    );
+}
+
+#[tokio::test]
+async fn limits_stop_early_and_count_only_rows_that_pass() {
+    let lake = Lake::new();
+    let many: Vec<i32> = (0..1000).collect();
+    for file in 0..3 {
+        lake.put_batch(
+            &format!("t/p={file}/0.parquet"),
+            &batch(vec![("id", ints(&many))]),
+        )
+        .await;
+    }
+    let count = |sql: &'static str| {
+        let lake = &lake;
+        async move { lake.rows(&["t"], &format!("SELECT count(*) FROM ({sql})")).await }
+    };
+    assert_eq!(count("SELECT id FROM t LIMIT 10").await, ["10"]);
+    assert_eq!(count("SELECT id FROM t WHERE p = 1 LIMIT 10").await, ["10"]);
+    assert_eq!(count("SELECT id FROM t WHERE id >= 995 LIMIT 10").await, ["10"]);
+    assert_eq!(
+        count("SELECT id FROM t WHERE id >= 995 AND p = 1 LIMIT 10").await,
+        ["5"]
+    );
+    assert_eq!(count("SELECT id FROM t WHERE id >= 995 LIMIT 100").await, ["15"]);
+    assert_eq!(count("SELECT id FROM t LIMIT 0").await, ["0"]);
+}
+
+#[tokio::test]
+async fn statistics_know_rows_and_width() {
+    let lake = Lake::new();
+    lake.put_batch("t/0.parquet", &batch(vec![("id", ints(&[1, 2, 3]))]))
+        .await;
+    lake.put_batch("t/1.parquet", &batch(vec![("id", ints(&[4]))]))
+        .await;
+    let statistics = lake.table("t").await.unwrap().statistics();
+    assert_eq!(statistics.rows, Some(4));
+    assert!(statistics.row_bytes.is_some_and(|bytes| bytes > 0));
+}
