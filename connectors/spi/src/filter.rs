@@ -6,6 +6,7 @@ use std::fmt;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::Expr;
+use datafusion::sql::unparser::expr_to_sql;
 
 /// A conjunct over the columns of one table, normalised: columns unqualified, aliases gone.
 ///
@@ -40,8 +41,31 @@ impl Filter {
 
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.human_display())
+        // As SQL, so that literals are quoted; what has no SQL form is shown in DataFusion's words.
+        match expr_to_sql(&self.0) {
+            Ok(sql) => write!(f, "{}", strip_brackets(&sql.to_string())),
+            Err(_) => write!(f, "{}", self.0.human_display()),
+        }
     }
+}
+
+/// The unparser brackets every operator: the outermost pair says nothing.
+fn strip_brackets(sql: &str) -> &str {
+    let Some(inner) = sql.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else {
+        return sql;
+    };
+    let mut depth = 0_usize;
+    for character in inner.chars() {
+        match character {
+            // A quoted bracket could mislead the count: such texts keep their outermost pair.
+            '\'' | '"' => return sql,
+            '(' => depth += 1,
+            ')' if depth == 0 => return sql,
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    inner
 }
 
 /// What a source does with a filter.

@@ -55,6 +55,7 @@ pub struct ScanExec {
     scan: Scan,
     splits: Vec<Split>,
     settings: ScanSettings,
+    reference: usize,
     statistics: Arc<Statistics>,
     join_filters: Vec<Arc<dyn PhysicalExpr>>,
     executions: Executions,
@@ -93,8 +94,13 @@ impl Executions {
 }
 
 impl ScanExec {
-    /// Plans the scan of `table`: asks it for its splits and checks its types.
-    pub async fn plan(table: Arc<dyn Table>, scan: Scan, settings: ScanSettings) -> Result<Self> {
+    /// Plans the scan of `table`: asks it for its splits and checks its types. `reference` numbers it in its statement.
+    pub async fn plan(
+        table: Arc<dyn Table>,
+        scan: Scan,
+        settings: ScanSettings,
+        reference: usize,
+    ) -> Result<Self> {
         check_canonical(table.name(), &scan.projected_schema())?;
         let splits = table.splits(&scan).await?;
         if splits.is_empty() {
@@ -113,6 +119,7 @@ impl ScanExec {
             scan,
             splits,
             settings,
+            reference,
             statistics,
             join_filters: Vec::new(),
             executions: Executions::default(),
@@ -131,6 +138,16 @@ impl ScanExec {
         &self.scan
     }
 
+    /// The number of this leaf's table reference in its statement.
+    pub fn reference(&self) -> usize {
+        self.reference
+    }
+
+    /// Whether joins above hand their keys to this leaf.
+    pub fn takes_join_keys(&self) -> bool {
+        !self.join_filters.is_empty()
+    }
+
     /// The same leaf with other join filters and nothing decided yet.
     fn with_join_filters(&self, join_filters: Vec<Arc<dyn PhysicalExpr>>) -> Self {
         Self {
@@ -138,6 +155,7 @@ impl ScanExec {
             scan: self.scan.clone(),
             splits: self.splits.clone(),
             settings: self.settings.clone(),
+            reference: self.reference,
             statistics: Arc::clone(&self.statistics),
             join_filters,
             executions: Executions::default(),

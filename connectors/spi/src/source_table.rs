@@ -26,6 +26,8 @@ pub struct ScanNote {
     pub table: TableName,
     /// Each filter over the table with its verdict, pushed ones first.
     pub filters: Vec<ScanFilter>,
+    /// The number of the reference in its statement; [`ScanExec::reference`] of its leaf.
+    pub reference: usize,
     /// The column sets by which rows can be looked up with a join's keys; empty when they cannot.
     pub lookups: Vec<Vec<String>>,
     /// The limit that went down, if any.
@@ -44,8 +46,12 @@ impl ScanNotes {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn add(&self, note: ScanNote) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    /// Adds a note and numbers it.
+    fn add(&self, mut note: ScanNote) -> usize {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        note.reference = notes.len();
+        notes.push(note);
+        notes.len() - 1
     }
 }
 
@@ -109,7 +115,7 @@ impl SourceTable {
         scan
     }
 
-    fn note(&self, scan: &Scan) {
+    fn note(&self, scan: &Scan) -> usize {
         let mut filters = scan.filters.clone();
         filters.extend(
             self.declined
@@ -136,12 +142,13 @@ impl SourceTable {
             usable.map(names).collect()
         });
         self.notes.add(ScanNote {
+            reference: 0,
             table: self.table.name().clone(),
             filters,
             lookups,
             limit: scan.limit,
             remote: self.table.remote_text(scan),
-        });
+        })
     }
 }
 
@@ -187,7 +194,7 @@ impl TableProvider for SourceTable {
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let scan = self.plan_scan(projection, filters, limit);
-        self.note(&scan);
+        let reference = self.note(&scan);
         if let Some(native) = self.table.native() {
             let filters: Vec<Expr> = scan
                 .filters
@@ -198,7 +205,7 @@ impl TableProvider for SourceTable {
                 .scan(state, Some(&scan.projection), &filters, scan.limit)
                 .await;
         }
-        let exec = ScanExec::plan(Arc::clone(&self.table), scan, self.settings.clone()).await?;
+        let exec = ScanExec::plan(Arc::clone(&self.table), scan, self.settings.clone(), reference).await?;
         Ok(Arc::new(exec))
     }
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use causeway_spi::{ScanNote, Verdict};
+use causeway_spi::{ScanExec, ScanNote, Verdict};
 use datafusion::arrow::array::{RecordBatch, StringViewArray};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -80,7 +81,7 @@ impl Explain {
             }
         };
         let mut text = tree;
-        pushdown_section(&mut text, notes);
+        pushdown_section(&mut text, notes, &leaves_with_join_keys(&plan));
         let lines = StringViewArray::from_iter_values(text.lines());
         let schema = plan_schema();
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(lines)])
@@ -90,6 +91,22 @@ impl Explain {
             stream::iter([Ok(batch)]).boxed(),
         )))
     }
+}
+
+/// The table references whose leaves get keys from a join.
+fn leaves_with_join_keys(plan: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
+    let mut found = Vec::new();
+    // The closure never fails.
+    let _ = plan.apply(|node| {
+        if let Some(leaf) = node
+            .downcast_ref::<ScanExec>()
+            .filter(|leaf| leaf.takes_join_keys())
+        {
+            found.push(leaf.reference());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 fn is_on(option: &UtilityOption) -> Result<bool> {
@@ -112,7 +129,7 @@ fn is_on(option: &UtilityOption) -> Result<bool> {
 }
 
 /// One block a scan: the table, each filter with verdict and reason, lookups, limit, and what the source gets.
-fn pushdown_section(text: &mut String, notes: &[ScanNote]) {
+fn pushdown_section(text: &mut String, notes: &[ScanNote], with_join_keys: &[usize]) {
     if notes.is_empty() {
         return;
     }
@@ -132,7 +149,11 @@ fn pushdown_section(text: &mut String, notes: &[ScanNote]) {
                 filter.filter, filter.pushdown.reason
             );
         }
-        for columns in &note.lookups {
+        let lookups = note
+            .lookups
+            .iter()
+            .filter(|_| with_join_keys.contains(&note.reference));
+        for columns in lookups {
             let _ = writeln!(
                 text,
                 "    lookup   by ({}) with the keys of a join",
