@@ -1,20 +1,24 @@
 //! The commands: `HMGET` and `HLEN` by key, `SCAN` over the keyspace, and what their answers mean.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use causeway_base_kv::{FieldValues, KeyScan, KvBackend, TableDefinition, printable};
 use causeway_spi::{ConnectorError, ErrorKind, ReadContext, ReadMetrics, Result, TableName};
 use futures::stream::{self, StreamExt};
 use redis::{Pipeline, Value};
+use tokio::time::timeout;
 
 use crate::connections::{Connections, Session};
-use crate::error::{Doing, translate, translate_answer, unexpected_answer};
+use crate::error::{Doing, no_answer, translate, translate_answer, unexpected_answer};
 
 /// Keys the server looks at per step of a walk.
 const SCAN_COUNT: usize = 1000;
 /// Keys confirmed in one transaction: the server does nothing else meanwhile.
 const CONFIRM_KEYS_MAX: usize = 250;
+/// Longest wait for the answer to a ping, connecting included.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Random keys that tell how much of the keyspace is a table's.
 const SAMPLE_KEYS: u64 = 64;
 
@@ -37,7 +41,11 @@ impl RedisBackend {
     pub(crate) async fn ping(&self, catalog: &str) -> Result<()> {
         let mut pipeline = Pipeline::new();
         pipeline.cmd("PING");
-        self.send(&pipeline, Doing::Connecting(catalog)).await.map(|_| ())
+        let doing = Doing::Connecting(catalog);
+        match timeout(PING_TIMEOUT, self.send(&pipeline, doing)).await {
+            Ok(answer) => answer.map(|_| ()),
+            Err(_) => Err(no_answer(doing)),
+        }
     }
 
     /// Sends commands of which none may fail.
@@ -71,7 +79,7 @@ impl RedisBackend {
             .map_err(|error| translate(error, doing))?;
         values
             .into_iter()
-            .map(|value| field_values(value, metrics, doing))
+            .map(|value| field_values(value, fields.len(), metrics, doing))
             .collect()
     }
 
@@ -99,13 +107,15 @@ impl RedisBackend {
             .send(&pipeline)
             .await
             .map_err(|error| translate(error, doing))?;
+        if values.len() != keys.len() * 2 {
+            return Err(unexpected_answer("EXEC", doing));
+        }
         let mut rows = Vec::with_capacity(keys.len());
         let mut values = values.into_iter();
-        while let (Some(length), Some(fields)) = (values.next(), values.next()) {
+        while let (Some(length), Some(value)) = (values.next(), values.next()) {
             let exists = hash_exists(length, doing)?;
-            rows.push(match field_values(fields, metrics, doing)? {
-                Answer::Row(fields) if exists => Some(fields),
-                Answer::NoFields(fields) if exists => Some(fields),
+            rows.push(match field_values(value, fields.len(), metrics, doing)? {
+                Answer::Row(row) | Answer::NoFields(row) if exists => Some(row),
                 _ => None,
             });
         }
@@ -331,7 +341,7 @@ enum Answer {
     NotAHash,
 }
 
-fn field_values(value: Value, metrics: &ReadMetrics, doing: Doing<'_>) -> Result<Answer> {
+fn field_values(value: Value, asked: usize, metrics: &ReadMetrics, doing: Doing<'_>) -> Result<Answer> {
     let values = match value {
         Value::Array(values) => values,
         Value::ServerError(error) if error.code() == WRONG_TYPE => return Ok(Answer::NotAHash),
@@ -344,6 +354,9 @@ fn field_values(value: Value, metrics: &ReadMetrics, doing: Doing<'_>) -> Result
         _ => Err(unexpected_answer("HMGET", doing)),
     });
     let fields: FieldValues = fields.collect::<Result<_>>()?;
+    if fields.len() != asked {
+        return Err(unexpected_answer("HMGET", doing));
+    }
     let bytes = fields.iter().flatten().map(Vec::len).sum();
     metrics.bytes.add(bytes);
     Ok(if fields.iter().all(Option::is_none) {

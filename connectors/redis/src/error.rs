@@ -34,12 +34,17 @@ impl fmt::Display for Doing<'_> {
 
 /// The error of a driver's call.
 pub(crate) fn translate(error: RedisError, doing: Doing<'_>) -> ConnectorError {
+    // A refused transaction hides the answer that says why among those of its commands.
+    if let Some(first) = error
+        .clone()
+        .into_server_errors()
+        .and_then(|errors| errors.first().cloned())
+    {
+        return answered(Some(first.1.code()), first.1.details().unwrap_or_default(), doing).source(error);
+    }
     let translated = match error.kind() {
         redis::ErrorKind::AuthenticationFailed => login_refused(doing),
-        redis::ErrorKind::Io if error.is_timeout() => ConnectorError::new(
-            ErrorKind::Timeout,
-            format!("the Redis server of {doing} did not answer in time"),
-        ),
+        redis::ErrorKind::Io if error.is_timeout() => no_answer(doing),
         redis::ErrorKind::Io => unavailable(doing).detail(sentence(&error.to_string())),
         redis::ErrorKind::Server(_) | redis::ErrorKind::Extension => {
             return answered(error.code(), error.detail().unwrap_or_default(), doing).source(error);
@@ -50,6 +55,14 @@ pub(crate) fn translate(error: RedisError, doing: Doing<'_>) -> ConnectorError {
         ),
     };
     translated.source(error)
+}
+
+/// Nothing came before the deadline.
+pub(crate) fn no_answer(doing: Doing<'_>) -> ConnectorError {
+    ConnectorError::new(
+        ErrorKind::Timeout,
+        format!("the Redis server of {doing} did not answer in time"),
+    )
 }
 
 /// The error of one command of a pipeline.

@@ -1,0 +1,197 @@
+//! What goes wrong: each with its kind, the object's name, and no secret.
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use causeway_spi::{ConnectorError, ErrorKind, TableName};
+use datafusion::logical_expr::lit;
+use datafusion::prelude::col;
+
+use crate::support::{catalog, load, read, scan, server, server_alone, try_read};
+
+const COLUMNS: [&str; 3] = ["id bigint", "name text", "size int"];
+
+fn check(error: &ConnectorError, kind: ErrorKind, part: &str) {
+    let texts = format!(
+        "{} {:?} {:?}",
+        error.message(),
+        error.detail_text(),
+        error.hint_text()
+    );
+    assert_eq!(error.kind(), kind, "{texts}");
+    assert!(error.message().contains(part), "{texts}");
+    assert!(!texts.contains("s3cret"), "{texts}");
+}
+
+#[tokio::test]
+async fn an_unreachable_server() {
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let catalog = catalog(&format!("redis://127.0.0.1:{port}"), "", "p:{id}", &COLUMNS);
+    check(
+        &load(&catalog).await.unwrap_err(),
+        ErrorKind::Unavailable,
+        "table cache.public.t",
+    );
+    check(
+        &catalog.ping().await.unwrap_err(),
+        ErrorKind::Unavailable,
+        "catalog cache",
+    );
+    assert_eq!(catalog.tables("public").await.unwrap(), ["t"]);
+    let missing = TableName::new("cache", "public", "missing");
+    assert!(catalog.table(&missing).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(3) {
+            let _ = stream.unwrap().read_to_end(&mut Vec::new());
+        }
+    });
+    let catalog = catalog(&url, "connect_timeout = \"200ms\"", "p:{id}", &COLUMNS);
+    let start = Instant::now();
+    check(&load(&catalog).await.unwrap_err(), ErrorKind::Timeout, "cache");
+    assert!(start.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_or_may_not_read() {
+    let Some(server) = server().await else { return };
+    let user: [&[u8]; 10] = [
+        b"ACL",
+        b"SETUSER",
+        b"it-user",
+        b"reset",
+        b"on",
+        b">s3cret",
+        b"~it:mine:*",
+        b"+@read",
+        b"+@transaction",
+        b"+@connection",
+    ];
+    server.run(&user).await;
+    server.hset("it:mine:1", &[("name", "a")]).await;
+    server.hset("it:theirs:1", &[("name", "b")]).await;
+    let wrong = file_with("s3cret2");
+    let options = |path: &str| format!("username = \"it-user\"\npassword = {{ file = {path:?} }}");
+    let refused = catalog(&server.url, &options(&wrong), "it:mine:{id}", &COLUMNS);
+    check(
+        &load(&refused).await.unwrap_err(),
+        ErrorKind::LoginRefused,
+        "catalog cache",
+    );
+    check(
+        &refused.ping().await.unwrap_err(),
+        ErrorKind::LoginRefused,
+        "catalog cache",
+    );
+    let right = file_with("s3cret");
+    let mine = catalog(&server.url, &options(&right), "it:mine:{id}", &COLUMNS);
+    mine.ping().await.unwrap();
+    let mine = load(&mine).await.unwrap();
+    assert_eq!(read(&mine, &["name"], &[]).await, ["a"]);
+    assert_eq!(
+        read(&mine, &["size"], &[col("id").eq(lit(1_i64))]).await,
+        ["NULL"]
+    );
+    let theirs = load(&catalog(
+        &server.url,
+        &options(&right),
+        "it:theirs:{id}",
+        &COLUMNS,
+    ))
+    .await
+    .unwrap();
+    let one = scan(&theirs, &["name"], &[col("id").eq(lit(1_i64))]);
+    check(
+        &try_read(&theirs, &one).await.unwrap_err(),
+        ErrorKind::NotPermitted,
+        "table cache.public.t",
+    );
+    for prefix in ["it:mine:", "it:theirs:"] {
+        server.clear(prefix).await;
+    }
+    server.run(&[b"ACL", b"DELUSER", b"it-user"]).await;
+}
+
+#[tokio::test]
+async fn a_walk_beyond_the_limit_is_refused_before_it_starts() {
+    let Some(server) = server_alone().await else {
+        return;
+    };
+    let prefix = "it:many:";
+    server.clear(prefix).await;
+    server.fill(prefix, 0..20).await;
+    let catalog = catalog(&server.url, "scan_keys_max = 5", "it:many:{id}", &COLUMNS);
+    let table = load(&catalog).await.unwrap();
+    let walks = server.calls("scan").await;
+    let error = try_read(&table, &scan(&table, &["name"], &[])).await.unwrap_err();
+    check(&error, ErrorKind::LimitExceeded, "table cache.public.t");
+    assert!(error.hint_text().unwrap().contains("scan_keys_max"));
+    assert_eq!(server.calls("scan").await, walks);
+    assert_eq!(
+        read(&table, &["name"], &[col("id").eq(lit(3_i64))]).await,
+        ["name-3"]
+    );
+    server.clear(prefix).await;
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_decode() {
+    let Some(server) = server().await else { return };
+    let prefix = "it:value:";
+    server.clear(prefix).await;
+    server.fill(prefix, 0..3).await;
+    server.hset("it:value:1", &[("size", "many")]).await;
+    let table = server.people(prefix).await;
+    let error = try_read(&table, &scan(&table, &["size"], &[])).await.unwrap_err();
+    check(
+        &error,
+        ErrorKind::InvalidData,
+        "column \"size\" of table cache.public.t at key \"it:value:1\"",
+    );
+    assert_eq!(error.detail_text(), Some("The value \"many\" is not an integer."));
+    assert_eq!(read(&table, &["name"], &[]).await.len(), 3);
+    server.clear(prefix).await;
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_made_again() {
+    let Some(server) = server_alone().await else {
+        return;
+    };
+    let prefix = "it:broken:";
+    server.clear(prefix).await;
+    server.fill(prefix, 0..3).await;
+    let table = server.people(prefix).await;
+    for _ in 0..3 {
+        server
+            .run(&[b"CLIENT", b"KILL", b"TYPE", b"normal", b"SKIPME", b"yes"])
+            .await;
+        assert_eq!(
+            read(&table, &["name"], &[col("id").eq(lit(1_i64))]).await,
+            ["name-1"]
+        );
+        server
+            .run(&[b"CLIENT", b"KILL", b"TYPE", b"normal", b"SKIPME", b"yes"])
+            .await;
+        assert_eq!(read(&table, &["name"], &[]).await.len(), 3);
+    }
+    server.clear(prefix).await;
+}
+
+/// A file that holds a password.
+fn file_with(password: &str) -> String {
+    let path = std::env::temp_dir().join(format!("causeway-redis-it-{}-{password}", std::process::id()));
+    std::fs::write(&path, password).unwrap();
+    path.to_str().unwrap().to_owned()
+}
