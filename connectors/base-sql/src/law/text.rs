@@ -30,7 +30,7 @@ pub(super) fn compares(
     if comparison == Comparison::Equal {
         return equals_any(index, profile, &[value], false);
     }
-    let condition = if profile.order == TextOrder::Bytes {
+    let condition = if compares_plainly(profile, &[text]) {
         RemoteExpr::compare(index, ColumnForm::Plain, comparison, plain(text))
     } else {
         RemoteExpr::compare(index, bytes_form(profile), comparison, bytes(text))
@@ -65,10 +65,10 @@ pub(super) fn equals_any(
     let plain_half = || one_of(index, ColumnForm::Plain, held.iter().map(|t| plain(t)), negated);
     let bytes_half = || one_of(index, bytes_form(profile), held.iter().map(|t| bytes(t)), negated);
     let with_index = !negated && !held.is_empty() && profile.encoding.allows_index_half();
-    let condition = match (profile.order, with_index) {
-        (TextOrder::Bytes, _) => plain_half(),
-        (TextOrder::Language, true) => RemoteExpr::And(vec![plain_half(), bytes_half()]),
-        (TextOrder::Language, false) => bytes_half(),
+    let condition = match (compares_plainly(profile, &held), with_index) {
+        (true, _) => plain_half(),
+        (false, true) => RemoteExpr::And(vec![plain_half(), bytes_half()]),
+        (false, false) => bytes_half(),
     };
     Judged::exact(condition, reason(profile, with_index))
 }
@@ -89,11 +89,11 @@ pub(super) fn matches_pattern(
     let Some(pattern) = scalar_text(pattern) else {
         return other_type();
     };
-    let form = match (text.order, text.encoding) {
-        (_, TextEncoding::Unknown) => return unknown_encoding(text),
-        (TextOrder::Bytes, _) => ColumnForm::Plain,
-        (TextOrder::Language, TextEncoding::Utf8) => ColumnForm::Characters,
-        (TextOrder::Language, _) => ColumnForm::ConvertedCharacters,
+    let form = match text.encoding {
+        TextEncoding::Unknown => return unknown_encoding(text),
+        _ if compares_plainly(text, &[pattern]) => ColumnForm::Plain,
+        TextEncoding::Utf8 => ColumnForm::Characters,
+        _ => ColumnForm::ConvertedCharacters,
     };
     let condition = RemoteExpr::Like {
         column: RemoteColumn { index, form },
@@ -138,6 +138,12 @@ fn plain(text: &str) -> RemoteValue {
 
 fn bytes(text: &str) -> RemoteValue {
     RemoteValue::bytes(ScalarValue::from(text))
+}
+
+/// Whether the collation compares bytes *and* the character set can take the literals: a source may refuse to compare
+/// a column with a literal that it cannot convert.
+fn compares_plainly(profile: &TextProfile, literals: &[&str]) -> bool {
+    profile.order == TextOrder::Bytes && literals.iter().all(|literal| profile.encoding.holds(literal))
 }
 
 fn bytes_form(profile: &TextProfile) -> ColumnForm {

