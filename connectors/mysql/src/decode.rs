@@ -380,7 +380,7 @@ fn timestamp(value: &Value) -> Result<Option<i64>, Refusal> {
 
 /// Days since 1970 of a real date; `None` for zero, partial and impossible ones.
 fn days(year: u16, month: u8, day: u8) -> Option<i64> {
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let leap = year.is_multiple_of(400) || (year.is_multiple_of(4) && !year.is_multiple_of(100));
     let month_days = match month {
         4 | 6 | 9 | 11 => 30,
         2 if leap => 29,

@@ -7,7 +7,9 @@ use futures::StreamExt;
 use mysql_async::prelude::Queryable;
 use tokio::net::TcpListener;
 
-use crate::fixture::{account, load, open, options, scan, server, try_read};
+use causeway_mysql::Tls;
+
+use crate::fixture::{account, load, open, options, scan, server, texts, try_read};
 
 #[tokio::test]
 async fn an_unreachable_server_is_unavailable() {
@@ -156,4 +158,27 @@ async fn a_server_that_dies_in_the_middle_is_an_error() {
         "{}",
         error.message()
     );
+}
+
+/// Needs a server with a certificate of the authority in the PEM file `TEST_MYSQL_TLS_CA`.
+#[tokio::test]
+async fn an_encrypted_connection_checks_the_certificate() {
+    let Some(server) = server() else { return };
+    let Some(authority) = std::env::var_os("TEST_MYSQL_TLS_CA") else {
+        eprintln!("SKIPPED: TEST_MYSQL_TLS_CA is not set");
+        return;
+    };
+    let mut options = server.options();
+    options.tls = Tls::Required;
+    let stranger = options.clone().open("shop").unwrap();
+    let error = stranger.ping().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    options.tls_ca = Some(authority.into());
+    let create = "CREATE VIEW t AS SELECT VARIABLE_VALUE AS cipher FROM information_schema.SESSION_STATUS
+        WHERE VARIABLE_NAME = 'Ssl_cipher'";
+    server.database("causeway_tls", &[create]).await;
+    let catalog = options.open("shop").unwrap();
+    let table = load(&catalog, "causeway_tls", "t").await;
+    let rows = try_read(table.as_ref(), &scan(table.as_ref())).await.unwrap();
+    assert!(texts(&rows, "cipher")[0].contains("TLS") || texts(&rows, "cipher")[0].len() > 5);
 }

@@ -6,7 +6,7 @@ use causeway_spi::Table;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, cast, ident, lit, not};
 
-use crate::fixture::{check, load, read, scan, server, texts};
+use crate::fixture::{check, filtered, load, read, scan, server, texts};
 
 const TEXTS: [&str; 24] = [
     "Alice", "alice", "alice ", "ALICE", "álice", "alice\t", "al_ce", "al%ce", "al\\ce", "al!ce", "", " ",
@@ -140,6 +140,38 @@ fn text_filters(column: &str) -> Vec<Expr> {
         filters.extend([c().like(lit(pattern)), c().not_like(lit(pattern))]);
     }
     filters
+}
+
+#[tokio::test]
+async fn every_byte_of_latin1_is_found_by_its_character() {
+    let Some(server) = server() else { return };
+    let statements = [
+        "CREATE TABLE bytes (id int PRIMARY KEY, l varchar(2) CHARACTER SET latin1, INDEX (l))",
+        "ALTER TABLE bytes MODIFY l varbinary(2)",
+        "INSERT INTO bytes SELECT seq, CHAR(seq) FROM seq_0_to_255",
+        "ALTER TABLE bytes MODIFY l varchar(2) CHARACTER SET latin1",
+    ];
+    let catalog = server.database("causeway_latin1", &statements).await;
+    let table = load(&catalog, "causeway_latin1", "bytes").await;
+    let stored = texts(&read(table.as_ref(), &scan(table.as_ref())).await, "l");
+    assert_eq!(stored.len(), 256);
+    let filters: Vec<Expr> = stored
+        .iter()
+        .map(|text| ident("l").eq(lit(text.as_str())))
+        .collect();
+    let seen = check(table.as_ref(), &filters).await;
+    assert_eq!(seen.exact, 256);
+    let all: Vec<Expr> = stored.iter().map(|text| lit(text.as_str())).collect();
+    assert_eq!(
+        check(table.as_ref(), &[ident("l").in_list(all, false)])
+            .await
+            .exact,
+        1
+    );
+    for text in &stored {
+        let sent = table.remote_text(&filtered(table.as_ref(), &[ident("l").eq(lit(text.as_str()))]));
+        assert!(!sent.contains("FALSE"), "{text:?} can be held");
+    }
 }
 
 #[tokio::test]
@@ -318,7 +350,7 @@ async fn combined_filters_and_limits_hold() {
     ];
     let seen = check(table.as_ref(), &filters).await;
     assert_eq!((seen.exact, seen.superset, seen.declined), (4, 4, 1), "{seen:?}");
-    let mut limited = crate::fixture::filtered(table.as_ref(), &[id().gt(lit(0_i32))]);
+    let mut limited = filtered(table.as_ref(), &[id().gt(lit(0_i32))]);
     limited.limit = Some(2);
     assert_eq!(read(table.as_ref(), &limited).await.num_rows(), 2);
 }

@@ -1,6 +1,12 @@
 //! The MySQL connector against a real server, given by `TEST_MYSQL_URL` (`mysql://root@127.0.0.1:3306`) and, if it has
 //! one, `TEST_MYSQL_PASSWORD`. Without it every test says that it is skipped.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests panic as tests do"
+)]
+
 mod fixture;
 
 mod cancel;
@@ -9,4 +15,5 @@ mod filters;
 mod indexes;
 mod lookups;
 mod pool;
+mod streaming;
 mod types;
