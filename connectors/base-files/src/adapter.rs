@@ -39,7 +39,7 @@ impl PhysicalExprAdapterFactory for FileAdapterFactory {
             }
         });
         let wanted = Arc::new(Schema::new(wanted.collect::<Vec<_>>()));
-        let inner = DefaultPhysicalExprAdapterFactory.create(wanted, physical_file_schema.clone())?;
+        let inner = DefaultPhysicalExprAdapterFactory.create(wanted, Arc::clone(&physical_file_schema))?;
         Ok(Arc::new(FileAdapter {
             inner,
             file_schema: physical_file_schema,

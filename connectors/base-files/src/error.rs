@@ -89,14 +89,12 @@ pub(crate) fn copy_of(error: &ConnectorError) -> ConnectorError {
 fn explain(error: &object_store::Error) -> Explained {
     use object_store::Error as Store;
     match error {
-        Store::NotFound { .. } => {
-            let hint = "Check the catalog's bucket, prefix or path.";
-            Explained::new(ErrorKind::Unavailable, "The store does not have it.").hint(hint)
-        }
+        Store::NotFound { .. } => missing(),
         Store::Precondition { .. } | Store::NotModified { .. } => {
             Explained::new(ErrorKind::Changed, "It is not the version that was listed.")
         }
-        Store::PermissionDenied { .. } => denied(error),
+        Store::PermissionDenied { .. } => explain_answer(error)
+            .unwrap_or_else(|| Explained::new(ErrorKind::NotPermitted, "The store does not permit it.")),
         Store::Unauthenticated { .. } => Explained::new(
             ErrorKind::LoginRefused,
             "The store refused the catalog's credentials.",
@@ -105,23 +103,49 @@ fn explain(error: &object_store::Error) -> Explained {
     }
 }
 
-/// A 403: S3 answers wrong keys with it as well as a missing right.
-fn denied(error: &object_store::Error) -> Explained {
-    const LOGIN: [&str; 5] = [
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "TokenRefreshRequired",
-    ];
-    match answer_code(error) {
-        Some(code) if LOGIN.contains(&code.as_str()) => {
-            Explained::new(ErrorKind::LoginRefused, format!("The store answered {code}."))
-                .hint("Check the catalog's access_key_id, secret_access_key and session_token.")
+fn missing() -> Explained {
+    Explained::new(ErrorKind::Unavailable, "The store does not have it.")
+        .hint("Check the catalog's bucket, prefix or path.")
+}
+
+/// What an S3 answer says: by its code, for a listing (whose errors carry no kind) also by its status.
+fn explain_answer(error: &object_store::Error) -> Option<Explained> {
+    const STATUS: &str = "status code: ";
+    let text = chain_text(error);
+    let status = text.split_once(STATUS).and_then(|(_, rest)| rest.get(..3));
+    let Some(code) = answer_code(&text) else {
+        return Some(match status? {
+            "401" => Explained::new(
+                ErrorKind::LoginRefused,
+                "The store refused the catalog's credentials.",
+            ),
+            "403" => Explained::new(ErrorKind::NotPermitted, "The store does not permit it."),
+            "404" => missing(),
+            other => Explained::new(
+                ErrorKind::Source,
+                format!("The store answered with status {other}."),
+            ),
+        });
+    };
+    let kind = match (code.as_str(), status) {
+        ("NoSuchBucket" | "NoSuchKey", _) => return Some(missing()),
+        ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken", _)
+        | (_, Some("401")) => ErrorKind::LoginRefused,
+        ("AccessDenied" | "AllAccessDisabled", _) | (_, Some("403")) => ErrorKind::NotPermitted,
+        ("SlowDown" | "ServiceUnavailable" | "InternalError", _) => ErrorKind::Unavailable,
+        ("RequestTimeout", _) => ErrorKind::Timeout,
+        _ => ErrorKind::Source,
+    };
+    let explained = Explained::new(kind, format!("The store answered {code}."));
+    Some(match (kind, code.as_str()) {
+        (ErrorKind::LoginRefused, _) => {
+            explained.hint("Check the catalog's access_key_id, secret_access_key and session_token.")
         }
-        Some(code) => Explained::new(ErrorKind::NotPermitted, format!("The store answered {code}.")),
-        None => Explained::new(ErrorKind::NotPermitted, "The store does not permit it."),
-    }
+        (_, "PermanentRedirect" | "AuthorizationHeaderMalformed") => {
+            explained.hint("Check the catalog's region.")
+        }
+        _ => explained,
+    })
 }
 
 fn explain_sources(error: &object_store::Error) -> Explained {
@@ -142,11 +166,11 @@ fn explain_sources(error: &object_store::Error) -> Explained {
         }
         current = error.source();
     }
-    Explained {
+    explain_answer(error).unwrap_or(Explained {
         kind: ErrorKind::Source,
-        detail: answer_code(error).map(|code| format!("The store answered {code}.")),
+        detail: None,
         hint: None,
-    }
+    })
 }
 
 fn explain_http(kind: HttpErrorKind) -> Explained {
@@ -171,8 +195,7 @@ fn explain_io(kind: io::ErrorKind) -> Explained {
 }
 
 /// The `Code` element of an S3 error answer: letters only, so that nothing else of the answer can slip out.
-fn answer_code(error: &object_store::Error) -> Option<String> {
-    let text = chain_text(error);
+fn answer_code(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("<Code>")?;
     let (code, _) = rest.split_once("</Code>")?;
     (code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric())).then(|| code.to_owned())
@@ -207,9 +230,31 @@ mod tests {
             denied_with("<Error><Code>SignatureDoesNotMatch</Code></Error>"),
         );
         assert_eq!(keys.kind(), ErrorKind::LoginRefused);
+        assert!(keys.hint_text().is_some());
         let rights = store_error("m", denied_with("<Error><Code>AccessDenied</Code></Error>"));
         assert_eq!(rights.kind(), ErrorKind::NotPermitted);
         assert_eq!(rights.detail_text(), Some("The store answered AccessDenied."));
+    }
+
+    #[test]
+    fn a_listing_is_refused_by_its_status() {
+        let listing = |said: &str| {
+            let source = format!("Server returned non-2xx status code: {said}").into();
+            store_error("m", object_store::Error::Generic { store: "S3", source })
+        };
+        assert_eq!(listing("403 Forbidden: ").kind(), ErrorKind::NotPermitted);
+        assert_eq!(
+            listing("404 Not Found: <Code>NoSuchBucket</Code>").kind(),
+            ErrorKind::Unavailable
+        );
+        assert_eq!(
+            listing("403 Forbidden: <Code>InvalidAccessKeyId</Code>").kind(),
+            ErrorKind::LoginRefused
+        );
+        assert_eq!(
+            listing("400 Bad Request: <Code>Odd</Code>").detail_text(),
+            Some("The store answered Odd.")
+        );
     }
 
     #[test]

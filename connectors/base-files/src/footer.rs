@@ -73,7 +73,8 @@ pub(crate) async fn load(
     let mut decoder = ParquetMetaDataPushDecoder::try_new(file.size)
         .map_err(broken)?
         .with_page_index_policy(PageIndexPolicy::Skip);
-    let mut wanted = vec![file.size.saturating_sub(FOOTER_PREFETCH_BYTES)..file.size];
+    let tail = file.size.saturating_sub(FOOTER_PREFETCH_BYTES)..file.size;
+    let mut wanted = Vec::from([tail]);
     loop {
         let buffers = files.ranges(file, &wanted, metrics).await?;
         match decode(&mut decoder, wanted, buffers).map_err(broken)? {

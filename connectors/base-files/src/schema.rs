@@ -146,11 +146,10 @@ fn merged_numbers(a: &DataType, b: &DataType) -> Option<DataType> {
     let scale = a_scale.max(b_scale);
     let precision = a_digits.max(b_digits).checked_add(scale)?;
     let signed_scale = i8::try_from(scale).ok()?;
-    match precision {
-        0..=DECIMAL128_DIGITS_MAX => Some(DataType::Decimal128(precision, signed_scale)),
-        0..=DECIMAL_DIGITS_MAX => Some(DataType::Decimal256(precision, signed_scale)),
-        _ => None,
+    if precision <= DECIMAL128_DIGITS_MAX {
+        return Some(DataType::Decimal128(precision, signed_scale));
     }
+    (precision <= DECIMAL_DIGITS_MAX).then_some(DataType::Decimal256(precision, signed_scale))
 }
 
 fn integer_width(data_type: &DataType) -> Option<u8> {

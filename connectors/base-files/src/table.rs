@@ -1,5 +1,6 @@
 //! One table: its columns and statistics as they were when it was loaded, and its files as they are now.
 
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -132,7 +133,7 @@ fn sample(files: &[ObjectMeta]) -> Vec<ObjectMeta> {
     let step = files.len().div_ceil(FOOTERS_MAX / 2);
     let mut sample: Vec<ObjectMeta> = files.iter().step_by(step).cloned().collect();
     let mut newest: Vec<&ObjectMeta> = files.iter().collect();
-    newest.sort_by(|a, b| b.last_modified.cmp(&a.last_modified));
+    newest.sort_by_key(|file| Reverse(file.last_modified));
     for file in newest {
         if sample.len() >= FOOTERS_MAX {
             break;

@@ -1,5 +1,7 @@
 //! Folders of Parquet files queried with SQL, through DataFusion and the native provider of each table.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests and their helpers panic")]
+
 mod broken;
 mod fixture;
 mod layout;
