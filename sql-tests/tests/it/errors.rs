@@ -62,12 +62,13 @@ async fn wrong_names_say_what_is_wrong_and_where() {
         .redis("cache", &services.redis_url, &[items]);
     let server = Server::start(&config).unwrap();
     let client = server.connect().await.unwrap();
+    let mut wrong = Vec::new();
     // The mark « stands before the character that the error must point at.
     for (sql, sqlstate, name) in [
         (format!("SELECT * FROM «nowhere.{db}.t"), "3D000", "nowhere"),
-        ("SELECT * FROM «shop.nowhere.t".to_owned(), "3F000", "nowhere"),
-        ("SELECT * FROM «lake.nowhere.t".to_owned(), "3F000", "nowhere"),
-        ("SELECT * FROM «cache.nowhere.t".to_owned(), "3F000", "nowhere"),
+        ("SELECT * FROM shop.«nowhere.t".to_owned(), "3F000", "nowhere"),
+        ("SELECT * FROM lake.«nowhere.t".to_owned(), "3F000", "nowhere"),
+        ("SELECT * FROM cache.«nowhere.t".to_owned(), "3F000", "nowhere"),
         (format!("SELECT * FROM «shop.{db}.nowhere"), "42P01", "nowhere"),
         (
             "SELECT * FROM «lake.public.nowhere".to_owned(),
@@ -97,22 +98,19 @@ async fn wrong_names_say_what_is_wrong_and_where() {
             "42702",
             "id",
         ),
-        ("SELECT 1 «FRUM x y".to_owned(), "42601", "FRUM"),
+        ("SELECT 1 FRUM «x y".to_owned(), "42601", "x"),
     ] {
         let position = sql.chars().position(|c| c == '«').unwrap() + 1;
         let sql = sql.replace('«', "");
         let failure = client.failure(&sql).await.unwrap();
-        assert_eq!(failure.sqlstate, sqlstate, "{sql}: {failure:?}");
-        if sqlstate != "42601" {
-            assert!(failure.message.contains(name), "{sql}: {failure:?}");
-            assert_eq!(
-                failure.position,
-                Some(u32::try_from(position).unwrap()),
-                "{sql}: {failure:?}"
-            );
+        let names_it = sqlstate == "42601" || failure.message.contains(name);
+        let points_at_it = failure.position == Some(u32::try_from(position).unwrap());
+        if failure.sqlstate != sqlstate || !names_it || !points_at_it {
+            wrong.push(format!("{sql}: {sqlstate} at {position} expected: {failure:?}"));
         }
         assert_no_internals(&failure);
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_alive(&server, &client).await;
 }
 
@@ -253,6 +251,7 @@ async fn deep_and_long_statements_are_refused() {
     let server = Server::start(&Config::new()).unwrap();
     let client = server.connect().await.unwrap();
     let n = 100_000;
+    let mut wrong = Vec::new();
     for (what, sql) in [
         (
             "parentheses",
@@ -294,7 +293,6 @@ async fn deep_and_long_statements_are_refused() {
             "functions",
             format!("SELECT {}1{}", "abs(".repeat(n), ")".repeat(n)),
         ),
-        ("subscripts", format!("SELECT a{}", "[1]".repeat(n))),
         (
             "ctes",
             format!("{}SELECT 1{}", "WITH a AS (".repeat(n), ") SELECT 1".repeat(n)),
@@ -304,8 +302,11 @@ async fn deep_and_long_statements_are_refused() {
             .failure(&sql)
             .await
             .unwrap_or_else(|error| panic!("{what}: {error:#}"));
-        assert_eq!(failure.sqlstate, "54001", "{what}: {failure:?}");
+        if failure.sqlstate != "54001" {
+            wrong.push(format!("{what}: {failure:?}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_alive(&server, &client).await;
 }
 
@@ -321,6 +322,7 @@ async fn megabytes_of_sql_are_answered_or_refused() {
         format!("SELECT 1 IN ({}1)", "2,".repeat(500_000)),
         format!("SELECT {}1", "1,".repeat(200_000)),
         format!("SELECT \"{text}\""),
+        format!("SELECT (ARRAY[1]){}", "[1]".repeat(100_000)),
         "\u{1F980}".repeat(1 << 20),
         " ".repeat(8 << 20),
     ] {

@@ -49,7 +49,7 @@ async fn fifty_parquet_rows_read_fifty_rows_of_a_large_mysql_table() {
     assert_eq!(rows.lines(), expected);
 
     let plan = client.query(&format!("EXPLAIN {sql}")).await.unwrap().text();
-    assert!(plan.contains("lookup by (id)"), "{plan}");
+    assert!(plan.contains("by (id) with the keys of a join"), "{plan}");
 }
 
 #[tokio::test]
@@ -82,6 +82,69 @@ async fn null_missing_and_repeated_keys_read_only_what_is_there() {
     );
     let own: i32 = (1..=FEW).filter(|number| matches!(number % 5, 3 | 4)).sum();
     assert_eq!(rows.lines(), [format!("30\t21\t{}", own + 10 * 777)]);
+}
+
+/// Keys of another width, from outer, semi and anti joins: still no more than the keys is read.
+#[tokio::test]
+async fn other_joins_read_only_their_keys_too() {
+    let Some(url) = mysql_url() else { return };
+    let mysql = Mysql::with_big_table(&url).await;
+    let folder = tempfile::tempdir().unwrap();
+    // Keys of eight bytes against MySQL's four: 49 in the table, and one that would be in it if it were cut.
+    let ids = Int64Array::from_iter_values((1..50).map(|number| number * 1000).chain([(1 << 32) + 5]));
+    write_table(&folder.path().join("wide"), vec![("id", Arc::new(ids))]);
+    write_few(&folder.path().join("few"), |number| Some(number * 1000));
+    let config = Config::new().local("files", folder.path()).mysql("shop", &url);
+    let server = Server::start(&config).unwrap();
+    let client = server.connect().await.unwrap();
+    let mut wrong = Vec::new();
+    for (sql, rows_read, answer) in [
+        (
+            "SELECT count(*), sum(b.id) FROM files.public.wide w JOIN {big} b ON b.id = w.id",
+            49,
+            "49\t1225000",
+        ),
+        (
+            "SELECT count(*), count(b.id) FROM files.public.wide w LEFT JOIN {big} b ON b.id = w.id",
+            49,
+            "50\t49",
+        ),
+        (
+            "SELECT count(*), sum(id) FROM {big} WHERE id IN (SELECT id FROM files.public.few)",
+            50,
+            "50\t1275000",
+        ),
+        (
+            "SELECT count(*) FROM {big} b WHERE EXISTS (SELECT 1 FROM files.public.few f WHERE f.id = b.id)",
+            50,
+            "50",
+        ),
+        (
+            "SELECT count(*) FROM files.public.few f WHERE NOT EXISTS (SELECT 1 FROM {big} b WHERE f.id = b.id)",
+            50,
+            "0",
+        ),
+        (
+            "SELECT count(*) FROM files.public.few f JOIN {big} b ON b.id = f.id AND b.amount > 25000",
+            50,
+            "26",
+        ),
+        (
+            "SELECT f.label FROM files.public.few f JOIN {big} b USING (id) ORDER BY id DESC LIMIT 1",
+            50,
+            "label 50",
+        ),
+    ] {
+        let sql = sql.replace("{big}", &format!("shop.{}.big", mysql.database));
+        client.query(&sql).await.unwrap();
+        let before = mysql.rows_read("big").await;
+        let rows = client.query(&sql).await.unwrap();
+        let read = mysql.rows_read("big").await - before;
+        if rows.lines() != [answer] || read > rows_read {
+            wrong.push(format!("{sql}: {:?} after reading {read} rows", rows.lines()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[tokio::test]
@@ -121,7 +184,7 @@ async fn fifty_parquet_rows_read_fifty_hashes_of_redis() {
     }
 
     let plan = client.query(&format!("EXPLAIN {sql}")).await.unwrap().text();
-    assert!(plan.contains("lookup by (id)"), "{plan}");
+    assert!(plan.contains("by (id) with the keys of a join"), "{plan}");
 }
 
 /// The partitions of the fact table; the dimension's 50 rows name every tenth.

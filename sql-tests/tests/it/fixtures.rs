@@ -57,6 +57,8 @@ impl Fixtures {
                 .to_vec(),
         };
         Config::new()
+            // Plans show the number of partitions, which must not depend on the machine.
+            .server("target_partitions = 2")
             .mysql("shop", &self.services.mysql_url)
             .redis("cache", &self.services.redis_url, &[stock])
             .s3("lake", &self.services.s3, &format!("{}/", self.prefix))
@@ -68,6 +70,12 @@ impl Fixtures {
             .replace("{db}", &self.database)
             .replace("{cache}", "cache.public")
             .replace("{lake}", "lake.public")
+    }
+
+    /// `text` with the names that differ in each run as they stand in the cases.
+    pub(crate) fn without_names(&self, text: &str) -> String {
+        text.replace(&self.database, "{db}")
+            .replace(&self.prefix, "{prefix}")
     }
 
     async fn load_customers(&self, mysql: &Mysql) {

@@ -1,5 +1,6 @@
 //! SQL over the wire against real sources, one module per subject.
 
+mod changes;
 mod errors;
 mod federation;
 mod fixtures;

@@ -1,5 +1,6 @@
 //! Runs `cases/**/*.slt` over the wire, once with pushdown and once without: the answers are the same.
 //!
+//! With SLT_COMPLETE=1 the answers in the files are replaced by what the server says: read every line of the change.
 //! `{shop}`, `{lake}` and `{cache}` stand for the schemas of the fixtures in [`crate::fixtures`].
 
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use causeway_sql_tests::client::{Client, QueryFailure};
 use causeway_sql_tests::server::Server;
 use causeway_sql_tests::services::Services;
+use sqllogictest::runner::{default_column_validator, default_normalizer, default_validator};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use crate::fixtures::Fixtures;
@@ -35,11 +37,30 @@ async fn run_all(pushdown: &'static str) {
             continue;
         }
         let mut runner = Runner::new(|| connect(&server, &fixtures, pushdown));
-        if let Err(error) = runner.run_file_async(&file).await {
+        if std::env::var_os("SLT_COMPLETE").is_some() {
+            complete(&mut runner, &file).await;
+        } else if let Err(error) = runner.run_file_async(&file).await {
             wrong.push(error.display(false).to_string());
         }
     }
     assert!(wrong.is_empty(), "pushdown {pushdown}:\n{}", wrong.join("\n\n"));
+}
+
+async fn complete<M: sqllogictest::MakeConnection<Conn = Connection>>(
+    runner: &mut Runner<Connection, M>,
+    file: &Path,
+) {
+    let separator = " ";
+    runner
+        .update_test_file(
+            file,
+            separator,
+            default_validator,
+            default_normalizer,
+            default_column_validator,
+        )
+        .await
+        .unwrap();
 }
 
 async fn connect(server: &Server, fixtures: &Fixtures, pushdown: &str) -> Result<Connection, QueryFailure> {
@@ -80,7 +101,7 @@ impl AsyncDB for Connection {
         let text = |value: Option<String>| match value {
             None => "NULL".to_owned(),
             Some(text) if text.is_empty() => "(empty)".to_owned(),
-            Some(text) => text,
+            Some(text) => self.fixtures.without_names(&text),
         };
         Ok(DBOutput::Rows {
             types: vec![DefaultColumnType::Any; rows.columns.len()],
