@@ -16,6 +16,26 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::execute::plan_schema;
 use crate::error::{QueryError, Result};
 
+/// The counters that EXPLAIN ANALYZE shows: what an operator did and what it cost.
+const METRICS_SHOWN: [&str; 16] = [
+    "output_rows",
+    "elapsed_compute",
+    "build_input_rows",
+    "lookup_keys",
+    "requests",
+    "source_bytes",
+    "time_to_first_batch",
+    "files_ranges_pruned_statistics",
+    "files_opened",
+    "row_groups_pruned_statistics",
+    "row_groups_pruned_dynamic_filter",
+    "row_groups_pruned_bloom_filter",
+    "page_index_rows_pruned",
+    "pushdown_rows_pruned",
+    "spill_count",
+    "spilled_bytes",
+];
+
 /// What is to be explained, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Explain {
@@ -74,9 +94,9 @@ impl Explain {
                 let count = rows
                     .try_fold(0, |count, batch| async move { Ok(count + batch.num_rows()) })
                     .await?;
-                let tree = DisplayableExecutionPlan::with_metrics(plan.as_ref())
-                    .indent(false)
-                    .to_string();
+                let shown = METRICS_SHOWN.map(str::to_owned).to_vec();
+                let displayed = DisplayableExecutionPlan::with_metrics(plan.as_ref()).set_metric_names(shown);
+                let tree = displayed.indent(false).to_string();
                 format!("{tree}Rows returned: {count}\n")
             }
         };

@@ -113,15 +113,37 @@ mod tests {
         );
         let union = format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100_000));
         let minus = format!("SELECT {}1", "- ".repeat(100_000));
-        for sql in [deep, sum, or, not, case, union, minus] {
+        // These would not overflow the stack, but planning them would not end.
+        let functions = format!("SELECT {}1{}", "abs(".repeat(30), ")".repeat(30));
+        let subqueries = format!("SELECT {}1{}", "(SELECT ".repeat(30), ")".repeat(30));
+        let exists = format!(
+            "SELECT 1 WHERE {}true{}",
+            "EXISTS (SELECT 1 WHERE ".repeat(30),
+            ")".repeat(30)
+        );
+        for sql in [
+            deep, sum, or, not, case, union, minus, functions, subqueries, exists,
+        ] {
             let error = parse(&sql).unwrap_err();
             assert_eq!(error.state, SqlState::STATEMENT_TOO_COMPLEX, "{}", &sql[..40]);
         }
     }
 
     #[test]
-    fn long_lists_are_not_deep() {
+    fn what_is_long_but_not_deep_is_parsed() {
         let list = vec!["1"; 50_000].join(", ");
-        assert_eq!(parse(&format!("SELECT 1 WHERE 1 IN ({list})")).unwrap().len(), 1);
+        let from = format!(
+            "SELECT * FROM {}t{}",
+            "(SELECT * FROM ".repeat(100),
+            ") AS x".repeat(100)
+        );
+        let calls = vec!["abs(1)"; 500].join(" + ");
+        for sql in [
+            format!("SELECT 1 WHERE 1 IN ({list})"),
+            from,
+            format!("SELECT {calls}"),
+        ] {
+            assert_eq!(parse(&sql).unwrap().len(), 1);
+        }
     }
 }
