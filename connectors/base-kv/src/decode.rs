@@ -213,10 +213,11 @@ impl ColumnBuilder {
     /// Adds a fetched value; a missing one is NULL.
     fn append(&mut self, value: Option<&[u8]>) -> Result<(), Problem> {
         if let Self::Bytea(builder) = self {
-            return match value {
-                None => Ok(builder.append_null()),
-                Some(bytes) => builder.try_append_value(bytes).map_err(|_| TOO_LONG),
-            };
+            match value {
+                None => builder.append_null(),
+                Some(bytes) => builder.try_append_value(bytes).map_err(|_| TOO_LONG)?,
+            }
+            return Ok(());
         }
         let text = value
             .map(str::from_utf8)

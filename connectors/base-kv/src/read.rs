@@ -235,8 +235,8 @@ impl<B: KvBackend> Reader<B> {
         if decoder.rows() > 0 || batches.is_empty() {
             batches.push(decoder.finish()?);
         }
-        if rows > 0 {
-            self.row_bytes.store((bytes / rows).max(1), Ordering::Relaxed);
+        if let Some(row_bytes) = bytes.checked_div(rows) {
+            self.row_bytes.store(row_bytes.max(1), Ordering::Relaxed);
         }
         Ok(batches)
     }

@@ -324,9 +324,14 @@ impl Walk {
         }
         Err(ConnectorError::new(
             ErrorKind::LimitExceeded,
-            format!("cannot walk the keys of table {}: the database holds {keys} keys, more than scan_keys_max ({keys_max})", self.table),
+            format!(
+                "cannot walk the keys of table {}: the database holds {keys}, more than scan_keys_max",
+                self.table
+            ),
         )
-        .detail("Redis has no index of key prefixes: a read without keys looks at every key of the database.")
+        .detail(format!(
+            "Redis has no index of key prefixes: a read without keys looks at all keys, at most {keys_max}."
+        ))
         .hint("Give the key columns by = or IN, join on them, or raise scan_keys_max."))
     }
 }

@@ -78,6 +78,9 @@ pub(crate) fn unexpected_answer(command: &str, doing: Doing<'_>) -> ConnectorErr
     )
 }
 
+const PERMISSIONS_HINT: &str = "Give the user +ping +select +hmget +hlen +multi +exec +scan +dbsize +randomkey \
+                                and the keys of the table (~prefix*).";
+
 /// An error the server itself answered with, by its code, the first word of the answer.
 fn answered(code: Option<&str>, detail: &str, doing: Doing<'_>) -> ConnectorError {
     let code = code.unwrap_or("ERR");
@@ -88,10 +91,13 @@ fn answered(code: Option<&str>, detail: &str, doing: Doing<'_>) -> ConnectorErro
         _ if detail.starts_with("Authentication required") => login_refused(doing).detail(text),
         "NOPERM" => ConnectorError::new(
             ErrorKind::NotPermitted,
-            format!("the login of catalog {} has no permission to read {doing}", doing.catalog()),
+            format!(
+                "the login of catalog {} has no permission to read {doing}",
+                doing.catalog()
+            ),
         )
         .detail(text)
-        .hint("Give the user +ping +select +hmget +hlen +multi +exec +scan +dbsize +randomkey and its keys (~prefix*)."),
+        .hint(PERMISSIONS_HINT),
         "LOADING" | "MASTERDOWN" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" => unavailable(doing).detail(text),
         "MOVED" | "ASK" | "CROSSSLOT" => ConnectorError::new(
             ErrorKind::NotSupported,

@@ -22,10 +22,12 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 
+type Hash = BTreeMap<String, Vec<u8>>;
+
 /// A source in memory: keys to fields. Every page repeats the last key of the page before.
 #[derive(Debug, Default)]
 struct FakeBackend {
-    rows: Mutex<BTreeMap<Vec<u8>, BTreeMap<String, Vec<u8>>>>,
+    rows: Mutex<BTreeMap<Vec<u8>, Hash>>,
     fetched: Mutex<Vec<Vec<u8>>>,
     pages: Mutex<usize>,
     scan_keys_max: usize,

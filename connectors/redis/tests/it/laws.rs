@@ -1,9 +1,9 @@
 //! The law harness over hashes: one key column, and two.
 
 use causeway_spi::testing::{
-    CanonicalTable, Column, ColumnKind, LawSubject, Shares, TextKind, column, run_laws,
+    CanonicalTable, Column, ColumnKind, LawOptions, LawSubject, ROWS, Shares, TextKind, check_laws, column,
+    run_laws, standard_columns,
 };
-use causeway_spi::testing::{ROWS, standard_columns};
 
 use crate::support::{Server, server};
 

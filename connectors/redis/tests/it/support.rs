@@ -3,6 +3,7 @@
 use std::env;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
@@ -63,10 +64,11 @@ fn url() -> Option<String> {
 
 async fn raw(url: &str) -> MultiplexedConnection {
     let client = redis::Client::open(url).expect("TEST_REDIS_URL is a Redis url");
-    client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("the server at TEST_REDIS_URL answers")
+    let raw = client.get_multiplexed_async_connection().await;
+    let mut raw = raw.expect("the server at TEST_REDIS_URL answers");
+    // The driver's own half second is too short for a busy machine.
+    raw.set_response_timeout(Duration::from_secs(60));
+    raw
 }
 
 impl<Guard> Server<Guard> {
