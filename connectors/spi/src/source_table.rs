@@ -9,9 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result as DataFusionResult;
+use datafusion::common::{DFSchema, Result as DataFusionResult, ScalarValue};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::connector::{Table, TableName};
 use crate::filter::{Filter, Pushdown, Verdict};
@@ -90,13 +96,25 @@ impl SourceTable {
         ScanFilter { filter, pushdown }
     }
 
-    /// The scan for what DataFusion asks: verdicts are computed again, and the limit goes down only over Exact ones.
-    fn plan_scan(&self, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Scan {
+    /// The scan for what DataFusion asks, and the filters that it must check itself.
+    ///
+    /// DataFusion simplifies filters that were accepted already: an accepted `y NOT IN (1, NULL)` comes back as
+    /// `NULL`. A filter that would be declined in its new form was perhaps deleted above the scan, so it is checked
+    /// right here. The limit goes down only when every filter is Exact.
+    fn plan_scan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> (Scan, Vec<Expr>) {
         let schema = self.table.schema();
         let mut pushed: Vec<ScanFilter> = Vec::with_capacity(filters.len());
+        let mut kept: Vec<Expr> = Vec::new();
         for expr in filters {
             let filter = self.verdict(expr);
-            if filter.pushdown.verdict != Verdict::Declined && !pushed.contains(&filter) {
+            if filter.pushdown.verdict == Verdict::Declined {
+                kept.push(filter.filter.expr().clone());
+            } else if !pushed.contains(&filter) {
                 pushed.push(filter);
             }
         }
@@ -109,10 +127,64 @@ impl SourceTable {
             filters: pushed,
             limit: None,
         };
-        if self.settings.pushdown && scan.all_exact() {
+        if self.settings.pushdown && kept.is_empty() && scan.all_exact() {
             scan.limit = limit;
         }
-        scan
+        (scan, kept)
+    }
+
+    /// Reads `scan` by the leaf, or by DataFusion's own scan for files.
+    async fn read(&self, state: &dyn Session, scan: Scan) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let reference = self.note(&scan);
+        if let Some(native) = self.table.native() {
+            let filters: Vec<Expr> = scan
+                .filters
+                .iter()
+                .map(|filter| filter.filter.expr().clone())
+                .collect();
+            return native
+                .scan(state, Some(&scan.projection), &filters, scan.limit)
+                .await;
+        }
+        let leaf = ScanExec::plan(Arc::clone(&self.table), scan, self.settings.clone(), reference).await?;
+        Ok(Arc::new(leaf))
+    }
+
+    /// Reads `scan` and checks the filters that the table would decline.
+    async fn read_and_check(
+        &self,
+        state: &dyn Session,
+        mut scan: Scan,
+        kept: Vec<Expr>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let output = scan.projected_schema();
+        let Some(predicate) = conjunction(kept) else {
+            return self.read(state, scan).await;
+        };
+        if matches!(
+            &predicate,
+            Expr::Literal(ScalarValue::Boolean(Some(false) | None), _)
+        ) {
+            return Ok(Arc::new(EmptyExec::new(output)));
+        }
+        for column in predicate.column_refs() {
+            let index = scan.schema.index_of(column.name())?;
+            if !scan.projection.contains(&index) {
+                scan.projection.push(index);
+            }
+        }
+        let schema = DFSchema::try_from(scan.projected_schema())?;
+        let predicate = state.create_physical_expr(predicate, &schema)?;
+        let rows: Arc<dyn ExecutionPlan> =
+            Arc::new(FilterExec::try_new(predicate, self.read(state, scan).await?)?);
+        let columns = output.fields().iter().enumerate().map(|(index, field)| {
+            let column: Arc<dyn PhysicalExpr> = Arc::new(PhysicalColumn::new(field.name(), index));
+            (column, field.name().clone())
+        });
+        Ok(Arc::new(ProjectionExec::try_new(
+            columns.collect::<Vec<_>>(),
+            rows,
+        )?))
     }
 
     fn note(&self, scan: &Scan) -> usize {
@@ -193,19 +265,7 @@ impl TableProvider for SourceTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let scan = self.plan_scan(projection, filters, limit);
-        let reference = self.note(&scan);
-        if let Some(native) = self.table.native() {
-            let filters: Vec<Expr> = scan
-                .filters
-                .iter()
-                .map(|filter| filter.filter.expr().clone())
-                .collect();
-            return native
-                .scan(state, Some(&scan.projection), &filters, scan.limit)
-                .await;
-        }
-        let exec = ScanExec::plan(Arc::clone(&self.table), scan, self.settings.clone(), reference).await?;
-        Ok(Arc::new(exec))
+        let (scan, kept) = self.plan_scan(projection, filters, limit);
+        self.read_and_check(state, scan, kept).await
     }
 }

@@ -101,11 +101,7 @@ pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement)
     let mut state = engine.prototype.clone();
     state.mark_start_execution();
     if !cx.settings.pushdown {
-        state
-            .config_mut()
-            .options_mut()
-            .optimizer
-            .enable_dynamic_filter_pushdown = false;
+        read_everything(state.config_mut().options_mut());
     }
     let names_of_tables = tables.values().map(|table| table.name().clone()).collect();
     let notes = Arc::new(ScanNotes::default());
@@ -142,6 +138,15 @@ pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement)
         notes,
         tables: names_of_tables,
     })
+}
+
+/// With pushdown off, files are read whole as well: no statistics, filters or joins leave anything out.
+fn read_everything(options: &mut ConfigOptions) {
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.execution.parquet.pruning = false;
+    options.execution.parquet.enable_page_index = false;
+    options.execution.parquet.bloom_filter_on_read = false;
+    options.execution.parquet.pushdown_filters = false;
 }
 
 /// The first words of a statement, for "is not supported".
