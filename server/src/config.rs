@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_spi::Connector;
+use causeway_spi::{Connector, deserialize_duration};
 use serde::Deserialize;
 
 use crate::connectors;
 
 /// The names that no catalog may have: they are, or will be, catalogs and schemas of the server itself.
 const RESERVED_CATALOGS: [&str; 4] = ["causeway", "system", "pg_catalog", "information_schema"];
+
+/// Shortest wait for a source: less would refuse sources that are well.
+const SOURCE_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
 /// The `[server]` section.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,10 +25,12 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Most client connections at once; the next one is refused with 53300. Default 1000, at least 1.
     pub connections_max: usize,
-    /// The longest wait for one answer of a source, in seconds. Default 60, at least 1.
-    pub source_timeout_seconds: u64,
-    /// How long columns and statistics of a table are remembered, in seconds. Default 30; 0 asks each time.
-    pub metadata_ttl_seconds: u64,
+    /// The longest wait for one answer of a source. Default `"60s"`, at least `"100ms"`.
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub source_timeout: Duration,
+    /// How long columns and statistics of a table are remembered. Default `"30s"`; `"0s"` asks each time.
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub metadata_ttl: Duration,
     /// Memory for queries, in MiB; a query that needs more is refused with 53200. Default 4096, at least 64.
     pub memory_limit_mib: usize,
     /// Folder for sorts and aggregates that do not fit the memory. Default: the system's temporary folder.
@@ -39,8 +44,8 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5433)),
             connections_max: 1000,
-            source_timeout_seconds: 60,
-            metadata_ttl_seconds: 30,
+            source_timeout: Duration::from_secs(60),
+            metadata_ttl: Duration::from_secs(30),
             memory_limit_mib: 4096,
             spill_path: None,
             target_partitions: None,
@@ -49,11 +54,6 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
-    /// The longest wait for one answer of a source.
-    pub fn source_timeout(&self) -> Duration {
-        Duration::from_secs(self.source_timeout_seconds)
-    }
-
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !self.listen.ip().is_loopback() {
@@ -66,12 +66,10 @@ impl ServerConfig {
             ("server.connections_max", self.connections_max, 1),
             ("server.memory_limit_mib", self.memory_limit_mib, 64),
             ("server.target_partitions", self.target_partitions.unwrap_or(1), 1),
-            (
-                "server.source_timeout_seconds",
-                usize::try_from(self.source_timeout_seconds).unwrap_or(usize::MAX),
-                1,
-            ),
         ];
+        if self.source_timeout < SOURCE_TIMEOUT_MIN {
+            problems.push("server.source_timeout: must be at least 100ms".to_owned());
+        }
         for (key, value, least) in bounds {
             if value < least {
                 problems.push(format!("{key}: must be at least {least}"));

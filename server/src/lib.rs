@@ -46,8 +46,7 @@ impl Server {
     /// Must run in a runtime whose threads have [`THREAD_STACK_BYTES`]. Errors: the address is taken, or the spill
     /// folder cannot be used.
     pub async fn start(config: Config) -> std::io::Result<Self> {
-        let ttl = std::time::Duration::from_secs(config.server.metadata_ttl_seconds);
-        let catalogs = Catalogs::new(config.catalogs, ttl);
+        let catalogs = Catalogs::new(config.catalogs, config.server.metadata_ttl);
         let engine = Engine::new(catalogs, config.server).map_err(std::io::Error::other)?;
         let listener = TcpListener::bind(engine.config.listen).await?;
         let address = listener.local_addr()?;

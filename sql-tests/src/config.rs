@@ -78,7 +78,7 @@ impl Config {
         self
     }
 
-    /// Sets an option of the server, such as `source_timeout_seconds = 3`.
+    /// Sets an option of the server, such as `source_timeout = "3s"`.
     #[must_use]
     pub fn server(mut self, line: &str) -> Self {
         self.server += &format!("{line}\n");

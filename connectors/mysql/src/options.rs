@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret};
+use causeway_spi::{
+    Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret, deserialize_duration,
+};
 use mysql_async::{Opts, OptsBuilder, SslOpts};
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use url::Url;
 
 use crate::connector::MySqlConnector;
@@ -41,13 +43,16 @@ pub struct MySqlOptions {
     #[serde(default = "default_connections")]
     pub connections: usize,
     /// Longest wait for a new connection, up to 1h, `"5s"` by default.
-    #[serde(default = "default_connect_timeout", deserialize_with = "duration")]
+    #[serde(
+        default = "default_connect_timeout",
+        deserialize_with = "deserialize_duration"
+    )]
     pub connect_timeout: Duration,
     /// Longest wait for one of `connections` to become free, up to 1h, `"30s"` by default.
-    #[serde(default = "default_timeout", deserialize_with = "duration")]
+    #[serde(default = "default_timeout", deserialize_with = "deserialize_duration")]
     pub connection_wait: Duration,
     /// Longest wait for the server's list of schemas, tables or columns, up to 1h, `"30s"` by default.
-    #[serde(default = "default_timeout", deserialize_with = "duration")]
+    #[serde(default = "default_timeout", deserialize_with = "deserialize_duration")]
     pub metadata_timeout: Duration,
 }
 
@@ -183,33 +188,6 @@ fn parse_url(text: &str) -> Result<Place, String> {
     })
 }
 
-/// Reads `"500ms"`, `"5s"`, `"2m"` or `"1h"`.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).ok_or_else(|| {
-        de::Error::custom(format!(
-            "{text:?} is not a duration such as \"500ms\", \"5s\" or \"2m\""
-        ))
-    })
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let digits_end = text.find(|c: char| !c.is_ascii_digit())?;
-    let (digits, unit) = text.split_at(digits_end);
-    let millis_per_unit = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
-    };
-    digits
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(millis_per_unit)
-        .map(Duration::from_millis)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,14 +239,5 @@ mod tests {
             message.contains("connections") && message.contains("connect_timeout"),
             "{message}"
         );
-    }
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(parse_duration("2m"), Some(Duration::from_secs(120)));
-        for wrong in ["5", "s", "", "-1s", "5 s", "99999999999999999999h"] {
-            assert_eq!(parse_duration(wrong), None, "{wrong}");
-        }
     }
 }

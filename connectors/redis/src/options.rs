@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_base_kv::TableDefinition;
-use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret, TableName};
+use causeway_spi::{
+    Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret, TableName, deserialize_duration,
+};
 use percent_encoding::percent_decode_str;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use url::Url;
 
 use crate::backend::RedisBackend;
@@ -43,10 +45,16 @@ pub struct RedisOptions {
     #[serde(default = "default_connections")]
     pub connections: usize,
     /// Longest wait for a new connection, up to 1h, `"5s"` by default.
-    #[serde(default = "default_connect_timeout", deserialize_with = "duration")]
+    #[serde(
+        default = "default_connect_timeout",
+        deserialize_with = "deserialize_duration"
+    )]
     pub connect_timeout: Duration,
     /// Longest wait for one answer, up to 1h, `"30s"` by default.
-    #[serde(default = "default_response_timeout", deserialize_with = "duration")]
+    #[serde(
+        default = "default_response_timeout",
+        deserialize_with = "deserialize_duration"
+    )]
     pub response_timeout: Duration,
     /// The tables.
     #[serde(default)]
@@ -260,29 +268,6 @@ fn parse_url(text: &str) -> Result<Place, String> {
         username: (!username.is_empty()).then(|| username.into_owned()),
         database: database.into(),
     })
-}
-
-/// Reads `"500ms"`, `"5s"`, `"2m"` or `"1h"`.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).ok_or_else(|| {
-        de::Error::custom(format!(
-            "\"{text}\" is not a duration such as \"500ms\", \"5s\" or \"2m\""
-        ))
-    })
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at(text.find(|character: char| !character.is_ascii_digit())?);
-    let millis_per_unit = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
-    };
-    let millis = digits.parse::<u64>().ok()?.checked_mul(millis_per_unit)?;
-    Some(Duration::from_millis(millis))
 }
 
 #[cfg(test)]

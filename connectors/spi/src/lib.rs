@@ -8,6 +8,7 @@
 //! verdicts and a scan; [`ScanExec`] calls [`Table::read`] or [`Lookup::get`] when it is polled.
 
 mod connector;
+mod duration;
 mod dynamic_keys;
 mod error;
 mod estimate;
@@ -22,6 +23,7 @@ pub mod testing;
 mod types;
 
 pub use connector::{Connector, ConnectorOptions, Lookup, Table, TableName};
+pub use duration::{deserialize_duration, parse_duration};
 pub use dynamic_keys::{KeySet, join_keys};
 pub use error::{ConnectorError, ErrorKind, Result};
 pub use filter::{Filter, Pushdown, Verdict, scalar_text};

@@ -68,7 +68,7 @@ impl PlanContext {
             source_timeout: session
                 .settings
                 .source_timeout()
-                .unwrap_or_else(|| engine.config.source_timeout()),
+                .unwrap_or(engine.config.source_timeout),
             ..ScanSettings::default()
         };
         Self {

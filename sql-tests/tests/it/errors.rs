@@ -37,6 +37,30 @@ fn assert_no_internals(failure: &QueryFailure) {
     assert!(!failure.message.ends_with('.'), "{whole}");
 }
 
+/// A statement, its SQLSTATE and what its message must name.
+///
+/// The mark « stands before the character that the error must point at.
+const WRONG_NAMES: &[(&str, &str, &str)] = &[
+    ("SELECT * FROM «nowhere.{db}.t", "3D000", "nowhere"),
+    ("SELECT * FROM shop.«nowhere.t", "3F000", "nowhere"),
+    ("SELECT * FROM lake.«nowhere.t", "3F000", "nowhere"),
+    ("SELECT * FROM cache.«nowhere.t", "3F000", "nowhere"),
+    ("SELECT * FROM «shop.{db}.nowhere", "42P01", "nowhere"),
+    ("SELECT * FROM «lake.public.nowhere", "42P01", "nowhere"),
+    ("SELECT * FROM «cache.public.nowhere", "42P01", "nowhere"),
+    ("SELECT * FROM «nowhere", "42P01", "nowhere"),
+    ("SELECT «nowhere FROM shop.{db}.t", "42703", "nowhere"),
+    (
+        "SELECT id FROM shop.{db}.t WHERE\n  «nowhere = 1",
+        "42703",
+        "nowhere",
+    ),
+    ("SELECT 'é', «x.nowhere FROM shop.{db}.t x", "42703", "nowhere"),
+    ("SELECT «nofunction(1)", "42883", "nofunction"),
+    ("SELECT «id FROM shop.{db}.t a, shop.{db}.t b", "42702", "id"),
+    ("SELECT 1 FRUM «x y", "42601", "x"),
+];
+
 #[tokio::test]
 async fn wrong_names_say_what_is_wrong_and_where() {
     let Some(services) = Services::from_env() else {
@@ -63,49 +87,14 @@ async fn wrong_names_say_what_is_wrong_and_where() {
     let server = Server::start(&config).unwrap();
     let client = server.connect().await.unwrap();
     let mut wrong = Vec::new();
-    // The mark « stands before the character that the error must point at.
-    for (sql, sqlstate, name) in [
-        (format!("SELECT * FROM «nowhere.{db}.t"), "3D000", "nowhere"),
-        ("SELECT * FROM shop.«nowhere.t".to_owned(), "3F000", "nowhere"),
-        ("SELECT * FROM lake.«nowhere.t".to_owned(), "3F000", "nowhere"),
-        ("SELECT * FROM cache.«nowhere.t".to_owned(), "3F000", "nowhere"),
-        (format!("SELECT * FROM «shop.{db}.nowhere"), "42P01", "nowhere"),
-        (
-            "SELECT * FROM «lake.public.nowhere".to_owned(),
-            "42P01",
-            "nowhere",
-        ),
-        (
-            "SELECT * FROM «cache.public.nowhere".to_owned(),
-            "42P01",
-            "nowhere",
-        ),
-        ("SELECT * FROM «nowhere".to_owned(), "42P01", "nowhere"),
-        (format!("SELECT «nowhere FROM shop.{db}.t"), "42703", "nowhere"),
-        (
-            format!("SELECT id FROM shop.{db}.t WHERE\n  «nowhere = 1"),
-            "42703",
-            "nowhere",
-        ),
-        (
-            format!("SELECT 'é', «x.nowhere FROM shop.{db}.t x"),
-            "42703",
-            "nowhere",
-        ),
-        ("SELECT «nofunction(1)".to_owned(), "42883", "nofunction"),
-        (
-            format!("SELECT «id FROM shop.{db}.t a, shop.{db}.t b"),
-            "42702",
-            "id",
-        ),
-        ("SELECT 1 FRUM «x y".to_owned(), "42601", "x"),
-    ] {
+    for (sql, sqlstate, name) in WRONG_NAMES {
+        let sql = sql.replace("{db}", db);
         let position = sql.chars().position(|c| c == '«').unwrap() + 1;
         let sql = sql.replace('«', "");
         let failure = client.failure(&sql).await.unwrap();
-        let names_it = sqlstate == "42601" || failure.message.contains(name);
+        let names_it = *sqlstate == "42601" || failure.message.contains(name);
         let points_at_it = failure.position == Some(u32::try_from(position).unwrap());
-        if failure.sqlstate != sqlstate || !names_it || !points_at_it {
+        if failure.sqlstate != *sqlstate || !names_it || !points_at_it {
             wrong.push(format!("{sql}: {sqlstate} at {position} expected: {failure:?}"));
         }
         assert_no_internals(&failure);
@@ -138,7 +127,7 @@ async fn a_source_that_is_down_does_not_stop_the_server() {
 #[tokio::test]
 async fn a_source_that_never_answers_meets_a_deadline() {
     let (address, _listener) = listen_and_never_answer().await;
-    let config = all_sources_at(address).server("source_timeout_seconds = 3");
+    let config = all_sources_at(address).server("source_timeout = \"3s\"");
     let server = Server::start(&config).unwrap();
     let client = server.connect().await.unwrap();
     for table in ["shop.db.t", "lake.public.t", "cache.public.items"] {
@@ -152,6 +141,43 @@ async fn a_source_that_never_answers_meets_a_deadline() {
         );
         assert_no_internals(&failure);
     }
+    assert_alive(&server, &client).await;
+}
+
+#[tokio::test]
+async fn a_locked_table_meets_a_deadline_and_its_statement_ends() {
+    let Some(url) = mysql_url() else { return };
+    let mysql = Mysql::new(&url).await;
+    let table = format!("{}.t", mysql.database);
+    mysql
+        .run(&format!("CREATE TABLE {table} (id INT PRIMARY KEY)"))
+        .await;
+    mysql.run(&format!("INSERT INTO {table} VALUES (1)")).await;
+    let config = Config::new()
+        .mysql("shop", &url)
+        .server("source_timeout_seconds = 3");
+    let server = Server::start(&config).unwrap();
+    let client = server.connect().await.unwrap();
+    let sql = format!("SELECT id FROM shop.{table}");
+    assert_eq!(client.query(&sql).await.unwrap().lines(), ["1"]);
+
+    let lock = mysql.lock(&table).await;
+    for (setting, sqlstate) in [("0", "HV00N"), ("1000", "57014")] {
+        client
+            .query(&format!("SET statement_timeout = {setting}"))
+            .await
+            .unwrap();
+        let start = Instant::now();
+        let failure = client.failure(&sql).await.unwrap();
+        assert_eq!(failure.sqlstate, sqlstate, "{failure:?}");
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        assert_no_internals(&failure);
+        mysql
+            .wait_for_statements(|running| running == 0, Duration::from_secs(2))
+            .await;
+    }
+    lock.disconnect().await.unwrap();
+    assert_eq!(client.query(&sql).await.unwrap().lines(), ["1"]);
     assert_alive(&server, &client).await;
 }
 
