@@ -155,7 +155,7 @@ async fn a_locked_table_meets_a_deadline_and_its_statement_ends() {
     mysql.run(&format!("INSERT INTO {table} VALUES (1)")).await;
     let config = Config::new()
         .mysql("shop", &url)
-        .server("source_timeout_seconds = 3");
+        .server("source_timeout = \"3s\"");
     let server = Server::start(&config).unwrap();
     let client = server.connect().await.unwrap();
     let sql = format!("SELECT id FROM shop.{table}");

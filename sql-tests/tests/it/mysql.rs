@@ -60,6 +60,16 @@ impl Mysql {
         connection.disconnect().await.unwrap();
     }
 
+    /// Locks a table for everybody else until the connection is closed.
+    pub(crate) async fn lock(&self, table: &str) -> Conn {
+        let mut connection = self.connect().await;
+        connection
+            .query_drop(format!("LOCK TABLES {table} WRITE"))
+            .await
+            .unwrap();
+        connection
+    }
+
     /// Rows of a table that were ever read, by anybody.
     pub(crate) async fn rows_read(&self, table: &str) -> u64 {
         let mut connection = self.connect().await;

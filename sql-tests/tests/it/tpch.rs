@@ -26,29 +26,34 @@ fn order_by(name: &str) -> &'static [usize] {
 
 #[tokio::test]
 async fn mixed_over_three_sources() {
-    check_all(Placement::Mixed).await;
+    check_all(Placement::Mixed, "on").await;
+}
+
+#[tokio::test]
+async fn mixed_without_pushdown() {
+    check_all(Placement::Mixed, "off").await;
 }
 
 #[tokio::test]
 async fn all_on_s3() {
-    check_all(Placement::AllOnS3).await;
+    check_all(Placement::AllOnS3, "on").await;
 }
 
 /// Runs every query and then reports all that went wrong: one failure often explains another.
-async fn check_all(placement: Placement) {
+async fn check_all(placement: Placement, pushdown: &str) {
     let Some(services) = Services::from_env() else {
         return;
     };
     let tpch = Tpch::load(&services, placement, SCALE).await.unwrap();
     let server = Server::start(&tpch.config()).unwrap();
-    let mut client = server.connect().await.unwrap();
+    let mut client = connect(&server, pushdown).await;
     let names = query_names().unwrap();
     assert!(names.len() >= 22, "{names:?}");
     let mut wrong = Vec::new();
     for name in &names {
         if let Err(error) = check(&client, &tpch, name).await {
             wrong.push(format!("{name}: {error:#}"));
-            client = server.connect().await.unwrap();
+            client = connect(&server, pushdown).await;
         }
     }
     assert!(
@@ -58,6 +63,12 @@ async fn check_all(placement: Placement) {
         names.len(),
         wrong.join("\n")
     );
+}
+
+async fn connect(server: &Server, pushdown: &str) -> Client {
+    let client = server.connect().await.unwrap();
+    client.query(&format!("SET pushdown = {pushdown}")).await.unwrap();
+    client
 }
 
 async fn check(client: &Client, tpch: &Tpch, name: &str) -> anyhow::Result<()> {
