@@ -12,6 +12,7 @@ mod federation;
 mod fixtures;
 mod mysql;
 mod names;
+mod protocol;
 mod s3_server;
 mod slt;
 mod streaming;
