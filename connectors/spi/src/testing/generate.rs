@@ -66,23 +66,36 @@ impl Pool {
         })
     }
 
-    /// Makes one query.
+    /// Makes one query: one in five with a single predicate and most often a limit, since a large condition is rarely
+    /// pushed as a whole; the others with all that there is.
     pub(crate) fn query(&self, random: &mut StdRng) -> Query {
-        let join = random.random_bool(0.4).then(|| self.join(random));
+        if random.random_bool(0.2) {
+            return Query {
+                output: Output::Columns(self.some_columns(1, random)),
+                filter: Some(self.condition(0, random)),
+                join: None,
+                order: None,
+                limit: random.random_bool(0.6).then(|| random.random_range(1..6)),
+                offset: 0,
+            };
+        }
+        let join = random.random_bool(0.45).then(|| self.join(random));
         let mut output = self.output(join.as_ref(), random);
         let order = match (&join, self.unique) {
-            (None, Some(unique)) if random.random_bool(0.15) => Some(self.order(unique, random)),
+            (None, Some(unique)) if random.random_bool(0.2) => Some(self.order(unique, random)),
             _ => None,
         };
         if order.is_some() && !matches!(output, Output::Columns(_)) {
             output = Output::Columns(self.some_columns(1, random));
         }
-        let limited = matches!(output, Output::Columns(_)) && random.random_bool(0.3);
+        let limited = matches!(output, Output::Columns(_)) && random.random_bool(0.25);
+        let limits = [0, 1, 2, 3, 5, 10, 40, 1000];
         Query {
-            filter: random
-                .random_bool(0.85)
-                .then(|| self.condition(DEPTH_MAX, random)),
-            limit: limited.then(|| *[0, 1, 2, 3, 5, 10, 40, 1000].choose(random).unwrap_or(&1)),
+            filter: random.random_bool(0.85).then(|| {
+                let depth = random.random_range(0..=DEPTH_MAX);
+                self.condition(depth, random)
+            }),
+            limit: limits.choose(random).copied().filter(|_| limited),
             offset: if limited && random.random_bool(0.2) {
                 random.random_range(1..6)
             } else {
@@ -195,7 +208,12 @@ impl Pool {
     }
 
     fn column(&self, random: &mut StdRng) -> &ColumnPool {
-        &self.columns[random.random_range(0..self.columns.len())]
+        // Text has the most rules, so it is asked about most.
+        let texts: Vec<&ColumnPool> = self.columns.iter().filter(|column| column.is_text()).collect();
+        match texts.choose(random) {
+            Some(text) if random.random_bool(0.25) => text,
+            _ => &self.columns[random.random_range(0..self.columns.len())],
+        }
     }
 
     /// A condition of at most `depth` levels.
@@ -223,6 +241,10 @@ fn several(inner: &mut impl FnMut(&mut StdRng) -> Condition, random: &mut StdRng
 }
 
 impl ColumnPool {
+    fn is_text(&self) -> bool {
+        self.data_type == DataType::Utf8View
+    }
+
     /// A value of the column, or NULL when it has none.
     pub(crate) fn value(&self, random: &mut StdRng) -> ScalarValue {
         self.values.choose(random).cloned().unwrap_or(ScalarValue::Null)

@@ -7,6 +7,7 @@
 mod canonical;
 mod compare;
 mod contract;
+mod court;
 mod generate;
 mod law;
 mod literal;

@@ -14,13 +14,17 @@ const COMPARISONS: &[&str] = &["=", "=", "=", "<>", "<", "<=", ">", ">="];
 /// A predicate over `column`; `pool` gives other columns to compare it with.
 pub(crate) fn predicate(pool: &Pool, column: &ColumnPool, random: &mut StdRng) -> Condition {
     let name = format!("t.{}", column.name);
+    // Patterns have the most rules of all.
+    if column.data_type == DataType::Utf8View && random.random_bool(0.4) {
+        return Condition::Predicate(text_predicate(&name, column, random));
+    }
     let sql = match random.random_range(0..20) {
-        0..=6 => comparison(&name, column, random),
-        7..=9 => return in_list(name, column, random),
-        10 => between(&name, column, random),
-        11 => format!("{name} IS {}NULL", not(random)),
-        12 => distinct(&name, column, random),
-        13 => between_columns(pool, column, random),
+        0..=4 => comparison(&name, column, random),
+        5..=7 => return in_list(name, column, random),
+        8 => between(&name, column, random),
+        9 => format!("{name} IS {}NULL", not(random)),
+        10 => distinct(&name, column, random),
+        11 => between_columns(pool, column, random),
         _ => match column.data_type {
             DataType::Utf8View => text_predicate(&name, column, random),
             DataType::Boolean => boolean_predicate(&name, random),
@@ -163,17 +167,21 @@ fn date_predicate(name: &str, column: &ColumnPool, random: &mut StdRng) -> Strin
 }
 
 fn text_predicate(name: &str, column: &ColumnPool, random: &mut StdRng) -> String {
-    let text = value(column, random);
+    let text = if random.random_bool(0.8) {
+        column.value(random)
+    } else {
+        near(&column.value(random), random)
+    };
     let text = scalar_text(&text).unwrap_or_default();
     let operator = operator(random);
     let like = if random.random_bool(0.15) { "ILIKE" } else { "LIKE" };
-    match random.random_range(0..16) {
-        0..=9 => format!("{name} {}{like} {}", not(random), quoted(&pattern(text, random))),
-        10 => format!("lower({name}) {operator} {}", quoted(&text.to_lowercase())),
-        11 => format!("upper({name}) {operator} {}", quoted(&text.to_uppercase())),
-        12 => format!("character_length({name}) {operator} {}", text.chars().count()),
-        13 => format!("btrim({name}) {operator} {}", quoted(text.trim_matches(' '))),
-        14 => format!("{name} || 'x' {operator} {}", quoted(&format!("{text}x"))),
+    match random.random_range(0..20) {
+        0..=13 => format!("{name} {}{like} {}", not(random), quoted(&pattern(text, random))),
+        14 => format!("lower({name}) {operator} {}", quoted(&text.to_lowercase())),
+        15 => format!("upper({name}) {operator} {}", quoted(&text.to_uppercase())),
+        16 => format!("character_length({name}) {operator} {}", text.chars().count()),
+        17 => format!("btrim({name}) {operator} {}", quoted(text.trim_matches(' '))),
+        18 => format!("{name} || 'x' {operator} {}", quoted(&format!("{text}x"))),
         _ => format!("coalesce({name}, '') {operator} {}", quoted(text)),
     }
 }
@@ -189,7 +197,7 @@ fn pattern(text: &str, random: &mut StdRng) -> String {
             }
             // A lone backslash at the end is an error in PostgreSQL.
             '\\' => pattern.push_str("\\\\"),
-            _ if random.random_bool(0.1) => pattern.push('_'),
+            _ if random.random_bool(if character.is_ascii() { 0.1 } else { 0.5 }) => pattern.push('_'),
             _ => pattern.push(character),
         }
     }

@@ -133,7 +133,7 @@ impl fmt::Display for LawReport {
 }
 
 /// The first difference of a run, minimised.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LawViolation {
     /// The table under test.
     pub subject: String,

@@ -14,7 +14,7 @@ pub(crate) fn smaller(query: &Query) -> Vec<Query> {
     };
     change(&|query| query.join = None);
     change(&|query| query.filter = None);
-    change(&|query| query.limit = None);
+    change(&|query| *query = query.unlimited());
     change(&|query| query.offset = 0);
     change(&|query| query.order = None);
     if let Output::Columns(columns) = &query.output {

@@ -3,6 +3,8 @@
 mod collation;
 mod faults;
 mod laws;
+mod leaf;
 mod mutation;
 mod predicate;
+mod scripted;
 mod source;
