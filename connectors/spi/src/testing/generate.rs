@@ -66,13 +66,16 @@ impl Pool {
         })
     }
 
-    /// Makes one query: one in five with a single predicate and most often a limit, since a large condition is rarely
+    /// Makes one query: one in four with a single predicate and most often a limit, since a large condition is rarely
     /// pushed as a whole; the others with all that there is.
     pub(crate) fn query(&self, random: &mut StdRng) -> Query {
-        if random.random_bool(0.2) {
+        if random.random_bool(0.25) {
+            let texts: Vec<&ColumnPool> = self.columns.iter().filter(|column| column.is_text()).collect();
+            let text = texts.choose(random).filter(|_| random.random_bool(0.5));
+            let column = text.map_or_else(|| self.column(random), |text| *text);
             return Query {
                 output: Output::Columns(self.some_columns(1, random)),
-                filter: Some(self.condition(0, random)),
+                filter: Some(predicate(self, column, random)),
                 join: None,
                 order: None,
                 limit: random.random_bool(0.6).then(|| random.random_range(1..6)),

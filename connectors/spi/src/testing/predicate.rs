@@ -201,11 +201,9 @@ fn pattern(text: &str, random: &mut StdRng) -> String {
             _ => pattern.push(character),
         }
     }
-    let ends = ["", "%", "%", "_", "%%", " %"];
-    let start = if random.random_bool(0.3) {
-        *ends.choose(random).unwrap_or(&"")
-    } else {
-        ""
-    };
-    format!("{start}{pattern}{}", ends.choose(random).unwrap_or(&""))
+    let start = *["", "", "", "", "%", "%", "_"].choose(random).unwrap_or(&"");
+    let end = *["", "", "", "%", "%", "%", "%%", "_", " %"]
+        .choose(random)
+        .unwrap_or(&"");
+    format!("{start}{pattern}{end}")
 }

@@ -13,7 +13,7 @@ use crate::source::CollatedTable;
 /// Checks within which a planted fault must be found, from any seed.
 const CHECKS_TO_CATCH: u64 = 1_000;
 /// SQL of a minimised case is shorter than this, its list of keys aside.
-const SMALL_SQL: usize = 240;
+const SMALL_SQL: usize = 320;
 
 fn subject(mutation: Option<Mutation>) -> LawSubject {
     let table = CanonicalTable::standard();
