@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 /// The keys to look up: one of a table's key column sets, and its distinct values without NULLs.
@@ -35,7 +35,7 @@ pub fn join_keys(
 ) -> Option<KeySet> {
     let bound = filters
         .iter()
-        .map(|filter| bound_by(filter, projection))
+        .map(|filter| bound_by(filter, projection, schema))
         .fold(Bound::nothing(), Bound::and);
     let constraints = match bound {
         Bound::Never => {
@@ -116,7 +116,7 @@ impl Bound {
 
 impl Constraint {
     /// The distinct values of `columns` in the tuples, typed as the table's columns; `None` when a column is missing or
-    /// a value has no exact equal in the column's type.
+    /// a value is of a type whose equality with the column is not known.
     fn key_values(&self, columns: &[usize], schema: &SchemaRef) -> Option<RecordBatch> {
         let positions: Vec<usize> = columns
             .iter()
@@ -132,11 +132,19 @@ impl Constraint {
             if parts.iter().any(|part| part.is_null()) {
                 continue;
             }
-            let typed: Vec<ScalarValue> = parts
-                .iter()
-                .zip(columns)
-                .map(|(part, &column)| exact_cast(part, schema.field(column).data_type()))
-                .collect::<Option<_>>()?;
+            let mut typed: Vec<ScalarValue> = Vec::with_capacity(columns.len());
+            for (part, &column) in parts.iter().zip(columns) {
+                let own_type = schema.field(column).data_type();
+                match exact_cast(part, own_type) {
+                    Some(value) => typed.push(value),
+                    // A value that the column's own type cannot hold equals no row: its key is left out.
+                    None if is_widening(own_type, &part.data_type()) => break,
+                    None => return None,
+                }
+            }
+            if typed.len() < columns.len() {
+                continue;
+            }
             if seen.insert(typed.clone()) {
                 for (array, value) in arrays.iter_mut().zip(typed) {
                     array.push(value);
@@ -156,7 +164,7 @@ impl Constraint {
 }
 
 /// `value` in `data_type`, or `None` when it would become another value.
-fn exact_cast(value: &ScalarValue, data_type: &arrow::datatypes::DataType) -> Option<ScalarValue> {
+fn exact_cast(value: &ScalarValue, data_type: &DataType) -> Option<ScalarValue> {
     if value.data_type() == *data_type {
         return Some(value.clone());
     }
@@ -177,12 +185,21 @@ fn empty_keys(schema: &SchemaRef, columns: &[usize]) -> RecordBatch {
 }
 
 /// What `expr` implies when it is true. Anything not understood implies nothing.
-fn bound_by(expr: &Arc<dyn PhysicalExpr>, projection: &[usize]) -> Bound {
+fn bound_by(expr: &Arc<dyn PhysicalExpr>, projection: &[usize], schema: &SchemaRef) -> Bound {
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         return match binary.op() {
-            Operator::And => bound_by(binary.left(), projection).and(bound_by(binary.right(), projection)),
-            Operator::Or => bound_by(binary.left(), projection).or(bound_by(binary.right(), projection)),
-            Operator::Eq => constraint(binary.left(), std::slice::from_ref(binary.right()), projection),
+            Operator::And => {
+                bound_by(binary.left(), projection, schema).and(bound_by(binary.right(), projection, schema))
+            }
+            Operator::Or => {
+                bound_by(binary.left(), projection, schema).or(bound_by(binary.right(), projection, schema))
+            }
+            Operator::Eq => constraint(
+                binary.left(),
+                std::slice::from_ref(binary.right()),
+                projection,
+                schema,
+            ),
             _ => Bound::nothing(),
         };
     }
@@ -190,7 +207,7 @@ fn bound_by(expr: &Arc<dyn PhysicalExpr>, projection: &[usize]) -> Bound {
         return if list.negated() {
             Bound::nothing()
         } else {
-            constraint(list.expr(), list.list(), projection)
+            constraint(list.expr(), list.list(), projection, schema)
         };
     }
     if let Some(case) = expr.downcast_ref::<CaseExpr>() {
@@ -200,7 +217,7 @@ fn bound_by(expr: &Arc<dyn PhysicalExpr>, projection: &[usize]) -> Bound {
             .map(|(_, then)| then)
             .chain(case.else_expr());
         return branches
-            .map(|branch| bound_by(branch, projection))
+            .map(|branch| bound_by(branch, projection, schema))
             .fold(Bound::Never, Bound::or);
     }
     match expr.downcast_ref::<Literal>().map(Literal::value) {
@@ -210,7 +227,12 @@ fn bound_by(expr: &Arc<dyn PhysicalExpr>, projection: &[usize]) -> Bound {
 }
 
 /// `key` (a column, or a struct of columns) is one of the literals of `list`.
-fn constraint(key: &Arc<dyn PhysicalExpr>, list: &[Arc<dyn PhysicalExpr>], projection: &[usize]) -> Bound {
+fn constraint(
+    key: &Arc<dyn PhysicalExpr>,
+    list: &[Arc<dyn PhysicalExpr>],
+    projection: &[usize],
+    schema: &SchemaRef,
+) -> Bound {
     let literals: Option<Vec<&ScalarValue>> = list
         .iter()
         .map(|item| item.downcast_ref::<Literal>().map(Literal::value))
@@ -218,7 +240,7 @@ fn constraint(key: &Arc<dyn PhysicalExpr>, list: &[Arc<dyn PhysicalExpr>], proje
     let Some(literals) = literals else {
         return Bound::nothing();
     };
-    if let Some(column) = table_column(key, projection) {
+    if let Some(column) = table_column(key, projection, schema) {
         let tuples = literals.into_iter().map(|value| vec![value.clone()]).collect();
         return Bound::All(vec![Constraint {
             columns: vec![column],
@@ -234,7 +256,7 @@ fn constraint(key: &Arc<dyn PhysicalExpr>, list: &[Arc<dyn PhysicalExpr>], proje
     let columns: Option<Vec<usize>> = function
         .args()
         .iter()
-        .map(|arg| table_column(arg, projection))
+        .map(|arg| table_column(arg, projection, schema))
         .collect();
     let tuples: Option<Vec<Vec<ScalarValue>>> = literals.into_iter().map(struct_values).collect();
     match (columns, tuples) {
@@ -243,8 +265,41 @@ fn constraint(key: &Arc<dyn PhysicalExpr>, list: &[Arc<dyn PhysicalExpr>], proje
     }
 }
 
-fn table_column(expr: &Arc<dyn PhysicalExpr>, projection: &[usize]) -> Option<usize> {
-    projection.get(expr.downcast_ref::<Column>()?.index()).copied()
+/// The table's column that `expr` is, perhaps widened to the other side's type: such a cast keeps values apart, so
+/// that the cast equals a key exactly when the column equals the key in its own type.
+fn table_column(expr: &Arc<dyn PhysicalExpr>, projection: &[usize], schema: &SchemaRef) -> Option<usize> {
+    let (column, cast_to) = match expr.downcast_ref::<CastExpr>() {
+        Some(cast) => (cast.expr(), Some(cast.cast_type())),
+        None => (expr, None),
+    };
+    let index = projection
+        .get(column.downcast_ref::<Column>()?.index())
+        .copied()?;
+    let own_type = schema.fields().get(index)?.data_type();
+    cast_to
+        .is_none_or(|cast_to| is_widening(own_type, cast_to))
+        .then_some(index)
+}
+
+/// Whether every value of `from` has its own equal in `to`.
+fn is_widening(from: &DataType, to: &DataType) -> bool {
+    match (from, to) {
+        (DataType::Int16, DataType::Int32 | DataType::Int64) | (DataType::Int32, DataType::Int64) => true,
+        (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2) | DataType::Decimal256(p2, s2))
+        | (DataType::Decimal256(p1, s1), DataType::Decimal256(p2, s2)) => {
+            s2 >= s1 && i16::from(*p2) - i16::from(*s2) >= i16::from(*p1) - i16::from(*s1)
+        }
+        (DataType::Int16 | DataType::Int32 | DataType::Int64, DataType::Decimal128(p, s)) => {
+            let digits = match from {
+                DataType::Int16 => 5,
+                DataType::Int32 => 10,
+                _ => 19,
+            };
+            i16::from(*p) - i16::from(*s) >= digits
+        }
+        (DataType::Utf8View, DataType::Utf8 | DataType::LargeUtf8) => true,
+        _ => from == to,
+    }
 }
 
 fn struct_values(value: &ScalarValue) -> Option<Vec<ScalarValue>> {
@@ -264,7 +319,7 @@ fn struct_values(value: &ScalarValue) -> Option<Vec<ScalarValue>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::datatypes::{DataType, Field};
+    use arrow::datatypes::Field;
     use datafusion::physical_expr::expressions::{binary, col, in_list, is_null, lit};
 
     fn schema() -> SchemaRef {
@@ -329,6 +384,33 @@ mod tests {
         assert_eq!(find(branches(lit(false))), Some(vec![1, 2]));
         assert_eq!(find(branches(lit(true))), None);
         assert_eq!(find(lit(false)), Some(vec![]));
+    }
+
+    #[test]
+    fn keys_behind_a_widening_cast_are_found_and_others_are_not() {
+        let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int32, true)]));
+        let keys_of = |data_type: DataType, values: Vec<ScalarValue>| {
+            let key: Arc<dyn PhysicalExpr> =
+                Arc::new(CastExpr::new(col("k", &schema).unwrap(), data_type, None));
+            let list = values.into_iter().map(lit).collect();
+            let filter = in_list(key, list, &false, &schema).unwrap();
+            let keys = join_keys(&[filter], &[0], &schema, &[vec![0]])?;
+            Some(
+                format!("{:?}", ScalarValue::try_from_array(keys.values.column(0), 0).ok())
+                    + &keys.values.num_rows().to_string(),
+            )
+        };
+        let wide = |value: i64| ScalarValue::Int64(Some(value));
+        // 2^40 is no value of the column: it is left out, and the other key is still looked up.
+        assert_eq!(
+            keys_of(DataType::Int64, vec![wide(7), wide(1 << 40)]).unwrap(),
+            "Some(Int32(7))1"
+        );
+        assert_eq!(keys_of(DataType::Int16, vec![ScalarValue::Int16(Some(7))]), None);
+        assert_eq!(
+            keys_of(DataType::Float64, vec![ScalarValue::Float64(Some(7.0))]),
+            None
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The names of a result's columns as PostgreSQL gives them, computed from the syntax tree.
 
+use std::collections::HashSet;
+
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement,
 };
@@ -30,6 +32,32 @@ pub(super) fn output_names(statement: &Statement, planned: &[String]) -> Vec<Str
         }
     }
     names
+}
+
+/// `statement` with an alias of its own for every unnamed output column after the first of its text.
+///
+/// A column that is named for the first time keeps its name, so that ORDER BY still finds it.
+pub(super) fn with_distinct_names(statement: &Statement) -> Statement {
+    let mut statement = statement.clone();
+    if let Statement::Query(query) = &mut statement
+        && let SetExpr::Select(select) = query.body.as_mut()
+    {
+        let starred = select.projection.iter().any(is_wildcard);
+        let mut seen = HashSet::new();
+        for (index, item) in select.projection.iter_mut().enumerate() {
+            if let SelectItem::UnnamedExpr(expr) = item {
+                let first = !starred && is_column(expr) && seen.insert(expr.to_string());
+                if !first {
+                    let alias = Ident::with_quote('"', format!("?column {index}?"));
+                    *item = SelectItem::ExprWithAlias {
+                        expr: expr.clone(),
+                        alias,
+                    };
+                }
+            }
+        }
+    }
+    statement
 }
 
 fn leftmost_select(query: &Query) -> Option<&Select> {
@@ -89,9 +117,11 @@ fn expr_name(expr: &Expr) -> Option<String> {
 }
 
 fn column_name(expr: &Expr) -> Option<String> {
+    is_column(expr).then(|| expr_name(expr)).flatten()
+}
+
+fn is_column(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
-        .then(|| expr_name(expr))
-        .flatten()
 }
 
 fn ident_name(ident: &Ident) -> String {

@@ -21,7 +21,9 @@ use datafusion::logical_expr::{
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::planner::{ParserOptions, SqlToRel, object_name_to_table_reference};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{ObjectName, Statement, visit_relations};
+use datafusion::sql::sqlparser::ast::{
+    ObjectName, Query, SetExpr, SetOperator, SetQuantifier, Statement, Visit, Visitor, visit_relations,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::explain::Explain;
@@ -30,6 +32,8 @@ use crate::catalog::{NamePart, TablePath};
 use crate::error::{QueryError, Result};
 use crate::session::Session;
 
+/// What DataFusion's planner says when a select list has two columns of one name.
+const DUPLICATE_NAMES: &str = "require unique expression names";
 /// Most tables of one statement that are asked for at the same time.
 const RESOLVE_CONCURRENCY: usize = 8;
 /// Most tables in one statement.
@@ -97,6 +101,7 @@ pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement)
             command_name(statement)
         )));
     }
+    refuse_wrong_set_operations(statement)?;
     let tables = resolve_tables(engine, &cx, statement).await?;
     let mut state = engine.prototype.clone();
     state.mark_start_execution();
@@ -111,10 +116,7 @@ pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement)
         settings: cx.settings,
         notes: Arc::clone(&notes),
     };
-    let options = ParserOptions::from(&state.config_options().sql_parser);
-    let plan = SqlToRel::new_with_options(&provider, options)
-        .sql_statement_to_plan(statement.clone())
-        .map_err(|error| with_place(error, statement))?;
+    let plan = plan_statement(&provider, statement).map_err(|error| with_place(error, statement))?;
     let read_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -138,6 +140,58 @@ pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement)
         notes,
         tables: names_of_tables,
     })
+}
+
+/// Plans with DataFusion. Where it refuses two output columns of one name, which PostgreSQL does not, they are told
+/// apart inside the plan; the client sees the names of [`names::output_names`] anyway.
+fn plan_statement(provider: &StatementTables<'_>, statement: &Statement) -> DataFusionResult<LogicalPlan> {
+    let plan = |statement: Statement| {
+        let options = ParserOptions::from(&provider.state.config_options().sql_parser);
+        SqlToRel::new_with_options(provider, options).sql_statement_to_plan(statement)
+    };
+    match plan(statement.clone()) {
+        Err(error) if error.find_root().message().contains(DUPLICATE_NAMES) => {
+            plan(names::with_distinct_names(statement)).map_err(|_| error)
+        }
+        planned => planned,
+    }
+}
+
+/// INTERSECT ALL and EXCEPT ALL are planned as joins that count a row's copies on one side only: wrong rows.
+fn refuse_wrong_set_operations(statement: &Statement) -> Result<()> {
+    let mut search = SetOperationSearch;
+    match statement.visit(&mut search) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(operator) => Err(QueryError::not_supported(format!(
+            "{operator} ALL is not supported"
+        ))),
+    }
+}
+
+struct SetOperationSearch;
+
+impl Visitor for SetOperationSearch {
+    type Break = SetOperator;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SetOperator> {
+        let mut bodies = vec![query.body.as_ref()];
+        while let Some(body) = bodies.pop() {
+            if let SetExpr::SetOperation {
+                op,
+                set_quantifier,
+                left,
+                right,
+            } = body
+            {
+                let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+                if all && matches!(op, SetOperator::Intersect | SetOperator::Except) {
+                    return ControlFlow::Break(*op);
+                }
+                bodies.extend([left.as_ref(), right.as_ref()]);
+            }
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// With pushdown off, files are read whole as well: no statistics, filters or joins leave anything out.

@@ -60,16 +60,10 @@ pub(super) async fn run(socket: TcpStream, session_id: i32, endpoint: Arc<Endpoi
     let (read, mut write) = socket.into_split();
     let mut reader = Reader::new(read);
     let started = start(&mut reader, &mut write, session_id, &endpoint).await;
-    let session = match started {
-        Ok(Some(session)) => session,
+    let (session, _permit) = match started {
+        Ok(Some(opened)) => opened,
         Ok(None) => return Ok(()),
         Err(error) => return refuse(&mut write, error).await,
-    };
-    // Cancel requests come on connections of their own: only sessions count.
-    let Ok(_permit) = Arc::clone(&endpoint.permits).try_acquire_owned() else {
-        endpoint.cancels.leave(session_id);
-        let error = QueryError::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
-        return refuse(&mut write, ReadError::Protocol(error)).await;
     };
     let mut connection = Connection {
         session,

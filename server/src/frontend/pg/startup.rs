@@ -1,5 +1,7 @@
 //! The start of a connection: encryption requests, CancelRequest, StartupMessage. Ends in a session or in nothing.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus};
@@ -8,6 +10,7 @@ use pgwire::messages::startup::{
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Endpoint;
 use super::error::{Severity, append, response};
@@ -30,7 +33,7 @@ pub(super) async fn start(
     writer: &mut OwnedWriteHalf,
     session_id: i32,
     endpoint: &Endpoint,
-) -> Result<Option<Session>, ReadError> {
+) -> Result<Option<(Session, OwnedSemaphorePermit)>, ReadError> {
     let Some((code, body)) = first_request(reader, writer).await? else {
         return Ok(None);
     };
@@ -43,8 +46,18 @@ pub(super) async fn start(
         Err(error) => return Err(ReadError::Protocol(error)),
     };
     let mut out = BytesMut::new();
-    let session = match open_session(session_id, &parameters, endpoint) {
-        Ok(session) => session,
+    // Cancel requests come on connections of their own: only sessions count.
+    let opened = open_session(session_id, &parameters, endpoint).and_then(|session| {
+        match Arc::clone(&endpoint.permits).try_acquire_owned() {
+            Ok(permit) => Ok((session, permit)),
+            Err(_) => Err(QueryError::new(
+                SqlState::TOO_MANY_CONNECTIONS,
+                "sorry, too many clients already",
+            )),
+        }
+    });
+    let (session, permit) = match opened {
+        Ok(opened) => opened,
         Err(error) => {
             append(&mut out, &response(&error, Severity::Fatal, None));
             writer.write_all(&out).await?;
@@ -54,7 +67,7 @@ pub(super) async fn start(
     reader.started();
     greet(&mut out, &session, code & 0xffff, &parameters, endpoint);
     writer.write_all(&out).await?;
-    Ok(Some(session))
+    Ok(Some((session, permit)))
 }
 
 /// The first request that is not about encryption; those are answered "no": there is no TLS yet.
