@@ -13,6 +13,7 @@ mod cancel;
 mod failures;
 mod filters;
 mod indexes;
+mod laws;
 mod lookups;
 mod pool;
 mod streaming;

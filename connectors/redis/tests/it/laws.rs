@@ -83,6 +83,8 @@ fn definition(column: &Column) -> String {
         ColumnKind::Date => "date".to_owned(),
         ColumnKind::Timestamp => "timestamp".to_owned(),
         ColumnKind::Boolean => "boolean".to_owned(),
+        ColumnKind::Unsigned => "numeric(20,0)".to_owned(),
+        ColumnKind::Double { .. } => "double precision".to_owned(),
         ColumnKind::Text(_) => "text".to_owned(),
     };
     format!("{} {data_type}", column.name)

@@ -40,6 +40,13 @@ pub enum ColumnKind {
     },
     /// `integer` with few distinct values: a non-unique key.
     Group,
+    /// Unsigned 64-bit integers, as `numeric(20, 0)`.
+    Unsigned,
+    /// `double precision`.
+    Double {
+        /// Whether the source can hold NaN, the infinities and -0.0.
+        special: bool,
+    },
     /// `numeric(precision, scale)`, up to 38 digits.
     Numeric {
         /// Digits in all.
@@ -120,6 +127,8 @@ impl ColumnKind {
             Self::Integer { bits: 32 } | Self::Group => DataType::Int32,
             Self::Key | Self::Integer { .. } => DataType::Int64,
             Self::Numeric { precision, scale } => DataType::Decimal128(precision, scale),
+            Self::Unsigned => DataType::Decimal128(20, 0),
+            Self::Double { .. } => DataType::Float64,
             Self::Date => DataType::Date32,
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Self::Boolean => DataType::Boolean,

@@ -111,7 +111,11 @@ impl Pool {
     }
 
     fn output(&self, join: Option<&Join>, random: &mut StdRng) -> Output {
-        let name = |random: &mut StdRng| self.column(random).name.clone();
+        // -0.0 and 0.0 are one group, and which of them stands for it depends on the order of the rows.
+        let name = |random: &mut StdRng| match self.column(random) {
+            column if column.data_type == DataType::Float64 => self.columns[0].name.clone(),
+            column => column.name.clone(),
+        };
         let numbered = join.is_some_and(|join| !matches!(join.kind, JoinKind::Semi | JoinKind::Anti));
         match random.random_range(0..20) {
             0..=2 => Output::Count,
@@ -146,7 +150,12 @@ impl Pool {
             Some(key) if looked_up => key.clone(),
             _ => {
                 let joinable: Vec<usize> = (0..self.columns.len())
-                    .filter(|&column| self.columns[column].data_type != DataType::Boolean)
+                    .filter(|&column| {
+                        !matches!(
+                            self.columns[column].data_type,
+                            DataType::Boolean | DataType::Float64
+                        )
+                    })
                     .collect();
                 joinable.choose(random).map_or(Vec::new(), |&column| vec![column])
             }

@@ -19,6 +19,7 @@ pub(crate) fn literal(value: &ScalarValue) -> String {
     match value {
         ScalarValue::Date32(_) => format!("DATE '{value}'"),
         ScalarValue::TimestampMicrosecond(..) => format!("CAST('{}' AS TIMESTAMP(6))", moment(value)),
+        ScalarValue::Float64(Some(number)) => format!("CAST('{number:e}' AS DOUBLE PRECISION)"),
         ScalarValue::Decimal128(Some(unscaled), _, scale) => decimal(*unscaled, *scale),
         other => other.to_string(),
     }
@@ -31,6 +32,7 @@ pub(crate) fn typed_literal(value: &ScalarValue) -> String {
         DataType::Int32 => "INTEGER".to_owned(),
         DataType::Int64 => "BIGINT".to_owned(),
         DataType::Decimal128(precision, scale) => format!("NUMERIC({precision}, {scale})"),
+        DataType::Float64 => "DOUBLE PRECISION".to_owned(),
         DataType::Boolean => "BOOLEAN".to_owned(),
         DataType::Date32 => "DATE".to_owned(),
         DataType::Timestamp(..) => "TIMESTAMP(6)".to_owned(),
@@ -90,6 +92,9 @@ pub(crate) fn near(value: &ScalarValue, random: &mut StdRng) -> ScalarValue {
             let next = (unscaled + i128::from(step(up))).clamp(-limit, limit);
             ScalarValue::Decimal128(Some(next), *precision, scale)
         }
+        ScalarValue::Float64(Some(number)) => {
+            ScalarValue::Float64(Some(if up { number.next_up() } else { number.next_down() }))
+        }
         ScalarValue::Date32(Some(day)) => {
             ScalarValue::Date32(Some((day + if up { 1 } else { -1 }).clamp(-719_162, 2_932_896)))
         }
@@ -139,6 +144,10 @@ mod tests {
             "CAST('7' AS NUMERIC(1, 0))"
         );
         assert_eq!(literal(&ScalarValue::Date32(Some(0))), "DATE '1970-01-01'");
+        assert_eq!(
+            literal(&ScalarValue::Float64(Some(-0.1))),
+            "CAST('-1e-1' AS DOUBLE PRECISION)"
+        );
         assert_eq!(literal(&ScalarValue::Boolean(Some(true))), "true");
         assert_eq!(
             literal(&ScalarValue::TimestampMicrosecond(Some(1), None)),

@@ -128,6 +128,10 @@ fn number_predicate(name: &str, column: &ColumnPool, random: &mut StdRng) -> Con
         3 if integer => format!("CAST({name} AS NUMERIC(38, 4)) {operator} {literal}"),
         4 if integer => format!("{name} % {small} = {}", small / 2),
         5 if integer => format!("{name} / {small} {operator} {small}"),
+        // DataFusion would cast the column of doubles to a decimal that cannot hold it.
+        6 if column.data_type.is_floating() => {
+            format!("{name} {operator} CAST('{small}.5' AS DOUBLE PRECISION)")
+        }
         6 => format!("{name} {operator} {small}.5"),
         7 => format!("coalesce({name}, {small}) {operator} {small}"),
         _ => format!("CAST({name} AS DOUBLE PRECISION) {operator} {small}"),

@@ -252,7 +252,7 @@ impl Query {
         }
     }
 
-    fn from_clause(&self) -> String {
+    fn tables(&self) -> String {
         let Some(join) = &self.join else {
             return "t".to_owned();
         };
@@ -314,7 +314,7 @@ fn key_condition(join: &Join) -> Option<String> {
 
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SELECT {} FROM {}", self.columns(), self.from_clause())?;
+        write!(f, "SELECT {} FROM {}", self.columns(), self.tables())?;
         let conditions = self.conditions();
         if !conditions.is_empty() {
             write!(f, " WHERE {}", conditions.join(" AND "))?;

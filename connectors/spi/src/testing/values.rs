@@ -146,6 +146,8 @@ pub(crate) fn nasty(kind: ColumnKind) -> Vec<ScalarValue> {
         ColumnKind::Group => (-2..12).map(|group| ScalarValue::Int32(Some(group))).collect(),
         ColumnKind::Integer { .. } => integers(&kind.data_type()),
         ColumnKind::Numeric { precision, scale } => numerics(precision, scale),
+        ColumnKind::Unsigned => unsigned(),
+        ColumnKind::Double { special } => doubles(special),
         ColumnKind::Date => parsed(DAYS, &DataType::Date32),
         ColumnKind::Timestamp => parsed(MOMENTS, &kind.data_type()),
         ColumnKind::Boolean => vec![
@@ -171,6 +173,10 @@ pub(crate) fn random(kind: ColumnKind, random: &mut StdRng) -> ScalarValue {
             let unscaled = i128::from(random.random_range(-1_000_000_i64..1_000_000));
             ScalarValue::Decimal128(Some(unscaled), precision, scale)
         }
+        ColumnKind::Unsigned => {
+            ScalarValue::Decimal128(Some(i128::from(random.random_range(0..1_u64 << 40))), 20, 0)
+        }
+        ColumnKind::Double { .. } => ScalarValue::Float64(Some(random.random_range(-1000.0..1000.0))),
         ColumnKind::Date => ScalarValue::Date32(Some(random.random_range(-40_000..40_000))),
         ColumnKind::Timestamp => {
             let micros = random.random_range(-4_000_000_000_000_000_i64..4_000_000_000_000_000);
@@ -250,6 +256,36 @@ fn numerics(precision: u8, scale: i8) -> Vec<ScalarValue> {
     ];
     let decimal = |value| ScalarValue::Decimal128(Some(value), precision, scale);
     values.map(decimal).into()
+}
+
+/// Around the greatest values of signed and unsigned integers of 32 and 64 bits.
+fn unsigned() -> Vec<ScalarValue> {
+    let edges = [0, 1 << 31, 1 << 32, 1 << 53, 1 << 63, 1_u128 << 64];
+    let around = edges
+        .into_iter()
+        .flat_map(|edge| [edge.saturating_sub(1), edge, edge + 1]);
+    let held = around.filter(|&value| value < 1 << 64);
+    held.map(|value| ScalarValue::Decimal128(i128::try_from(value).ok(), 20, 0))
+        .collect()
+}
+
+fn doubles(special: bool) -> Vec<ScalarValue> {
+    let finite = [
+        0.0,
+        0.1,
+        0.3,
+        1.0,
+        -1.5,
+        2.5,
+        1e15,
+        9_007_199_254_740_993.0,
+        1e308,
+        -1e308,
+        1e-300,
+    ];
+    let odd = [-0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    let all = finite.into_iter().chain(odd.into_iter().filter(|_| special));
+    all.map(|value| ScalarValue::Float64(Some(value))).collect()
 }
 
 fn texts(kind: TextKind) -> Vec<ScalarValue> {

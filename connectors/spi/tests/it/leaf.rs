@@ -44,7 +44,9 @@ fn session(partitions: usize) -> SessionContext {
 
 fn with_table(context: &SessionContext, table: Arc<dyn Table>, settings: ScanSettings) {
     let provider = SourceTable::new(table, settings, Arc::default());
-    context.register_table("t", Arc::new(provider)).unwrap();
+    context
+        .register_table("t", Arc::new(provider))
+        .expect("a free name");
 }
 
 /// Registers `keys (k)`, in two partitions.
@@ -53,21 +55,23 @@ fn with_keys(context: &SessionContext, keys: &[Option<i64>]) {
     let half = keys.len() / 2;
     let batch = |keys: &[Option<i64>]| {
         let column = Arc::new(Int64Array::from(keys.to_vec()));
-        vec![RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap()]
+        vec![RecordBatch::try_new(Arc::clone(&schema), vec![column]).expect("one column")]
     };
     let parts = vec![batch(&keys[..half]), batch(&keys[half..])];
-    let table = MemTable::try_new(Arc::clone(&schema), parts).unwrap();
-    context.register_table("keys", Arc::new(table)).unwrap();
+    let table = MemTable::try_new(Arc::clone(&schema), parts).expect("parts of one schema");
+    context
+        .register_table("keys", Arc::new(table))
+        .expect("a free name");
 }
 
 async fn plan(context: &SessionContext, sql: &str) -> Arc<dyn ExecutionPlan> {
     context
         .sql(sql)
         .await
-        .unwrap()
+        .expect("valid SQL")
         .create_physical_plan()
         .await
-        .unwrap()
+        .expect("a plan")
 }
 
 /// The leaf of `plan`.
@@ -108,27 +112,30 @@ async fn collect_shuffled(
     let mut order: Vec<usize> = (0..partitions).collect();
     order.shuffle(&mut random);
     let tasks = order.into_iter().map(|partition| {
-        let stream = plan.execute(partition, Arc::clone(&context)).unwrap();
+        let stream = plan
+            .execute(partition, Arc::clone(&context))
+            .expect("a partition of the plan");
         let pause = random.random_range(0..20);
         tokio::spawn(async move {
             for _ in 0..pause {
                 tokio::task::yield_now().await;
             }
-            stream.try_collect::<Vec<RecordBatch>>().await.unwrap()
+            stream.try_collect::<Vec<RecordBatch>>().await.expect("an answer")
         })
     });
     let mut batches = Vec::new();
     for task in tasks.collect::<Vec<_>>() {
-        batches.extend(task.await.unwrap());
+        batches.extend(task.await.expect("no panic"));
     }
     batches
 }
 
 fn connector_error(error: &DataFusionError) -> &ConnectorError {
-    match error.find_root() {
-        DataFusionError::External(source) => source.downcast_ref().expect("an error of the contract"),
-        other => panic!("not an error of a source: {other}"),
-    }
+    let source = match error.find_root() {
+        DataFusionError::External(source) => source.downcast_ref(),
+        _ => None,
+    };
+    source.expect("an error of the contract")
 }
 
 #[tokio::test]
