@@ -225,11 +225,25 @@ fn from_engine(error: &DataFusionError) -> QueryError {
         DataFusionError::ResourcesExhausted(_) => QueryError::new(SqlState::OUT_OF_MEMORY, "out of memory")
             .detail("The query needs more memory than the server may use.")
             .hint("Ask for fewer rows or groups, or raise memory_limit in the server's configuration."),
-        DataFusionError::NotImplemented(text) => QueryError::not_supported(first_line(text)),
+        DataFusionError::NotImplemented(text) => QueryError::not_supported(unsupported(text)),
         DataFusionError::SQL(parser, _) => QueryError::syntax(first_line(&parser.to_string())),
         DataFusionError::Plan(text) => from_plan(text),
         DataFusionError::Execution(text) => from_execution(text, error),
         _ => QueryError::internal(error),
+    }
+}
+
+/// DataFusion prints its own trees into some of these messages: of those only the kind of expression is kept.
+fn unsupported(text: &str) -> String {
+    if !text.contains(['{', '[']) {
+        return first_line(text);
+    }
+    let kind = text
+        .split_once("expression ")
+        .map(|(_, rest)| rest.split(|c: char| !c.is_alphanumeric()).next());
+    match kind.flatten().filter(|kind| !kind.is_empty()) {
+        Some(kind) => format!("{} is not supported here", kind.to_uppercase()),
+        None => "this form of statement is not supported".to_owned(),
     }
 }
 
@@ -388,6 +402,21 @@ mod tests {
         let found = QueryError::from(error);
         assert_eq!(found.state, SqlState::UNDEFINED_TABLE);
         assert_eq!(found.message, "table shop.a.b does not exist");
+    }
+
+    #[test]
+    fn trees_of_the_engine_are_not_shown() {
+        let text =
+            "Physical plan does not support logical expression Exists(Exists { subquery: <subquery> })";
+        assert_eq!(unsupported(text), "EXISTS is not supported here");
+        assert_eq!(
+            unsupported("Unsupported thing [A { b: 1 }]"),
+            "this form of statement is not supported"
+        );
+        assert_eq!(
+            unsupported("Lateral joins are not supported"),
+            "lateral joins are not supported"
+        );
     }
 
     #[test]

@@ -32,6 +32,12 @@ use query::Engine;
 /// Stack of every thread of the runtime, in bytes of address space: planning recurses, and an overflow cannot be caught.
 pub const THREAD_STACK_BYTES: usize = 256 << 20;
 
+/// Most statements that are parsed and planned at once, each on a thread of its own.
+pub const PLANNERS_MAX: usize = 256;
+/// Threads of the runtime's blocking pool. Planners wait there for files that are read there: were there not more threads
+/// than planners, they would wait for ever.
+pub const BLOCKING_THREADS_MAX: usize = 2 * PLANNERS_MAX;
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
@@ -43,7 +49,8 @@ pub struct Server {
 impl Server {
     /// Starts the endpoint. Sources are not contacted: one that is down does not stop the server.
     ///
-    /// Must run in a runtime whose threads have [`THREAD_STACK_BYTES`]. Errors: the address is taken, or the spill
+    /// Must run in a runtime whose threads have [`THREAD_STACK_BYTES`], with [`BLOCKING_THREADS_MAX`] of them in its
+    /// blocking pool. Errors: the address is taken, or the spill
     /// folder cannot be used.
     pub async fn start(config: Config) -> std::io::Result<Self> {
         let catalogs = Catalogs::new(config.catalogs, config.server.metadata_ttl);

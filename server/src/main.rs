@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use causeway::config::Config;
-use causeway::{Server, THREAD_STACK_BYTES};
+use causeway::{BLOCKING_THREADS_MAX, Server, THREAD_STACK_BYTES};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Longest wait for running statements when the server is asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most threads that plan at once.
-const PLANNER_THREADS_MAX: usize = 64;
 
 /// One Postgres endpoint over everything you have.
 #[derive(Debug, Parser)]
@@ -46,7 +44,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(THREAD_STACK_BYTES)
-        .max_blocking_threads(PLANNER_THREADS_MAX)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .context("could not start the runtime")?;
     runtime.block_on(serve(config))?;

@@ -19,6 +19,8 @@ impl SqlState {
     pub const DIVISION_BY_ZERO: Self = Self("22012");
     /// A parameter of a setting is wrong.
     pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
+    /// Bytes that are no text of the client's encoding.
+    pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self("22021");
     /// A text is not a value of the type it is cast to.
     pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");
     /// A statement in a failed transaction block.

@@ -4,6 +4,7 @@
 //! they name the keys, and looking those up is cheaper than the scan, partition 0 looks up every key and the other
 //! partitions end empty. That choice is made once per execution and shared by all its partitions.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
@@ -16,6 +17,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result as DataFusionResult, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -143,9 +145,27 @@ impl ScanExec {
         self.reference
     }
 
-    /// Whether joins above hand their keys to this leaf.
-    pub fn takes_join_keys(&self) -> bool {
-        !self.join_filters.is_empty()
+    /// The key columns, by name, whose keys the operators above may hand to this leaf; empty when it can only scan.
+    pub fn lookup_columns(&self) -> Vec<Vec<String>> {
+        let Some(lookup) = self.table.lookup() else {
+            return Vec::new();
+        };
+        let columns: HashSet<usize> = self
+            .join_filters
+            .iter()
+            .flat_map(collect_columns)
+            .filter_map(|column| self.scan.projection.get(column.index()).copied())
+            .collect();
+        let usable = lookup
+            .keys()
+            .iter()
+            .filter(|key| key.iter().all(|column| columns.contains(column)));
+        let names = |key: &Vec<usize>| {
+            key.iter()
+                .map(|&c| self.scan.schema.field(c).name().clone())
+                .collect()
+        };
+        usable.map(names).collect()
     }
 
     /// The same leaf with other join filters and nothing decided yet.
@@ -317,7 +337,7 @@ impl DisplayAs for ScanExec {
         if let Some(limit) = self.scan.limit {
             write!(f, ", limit={limit}")?;
         }
-        if !self.join_filters.is_empty() {
+        if !self.lookup_columns().is_empty() {
             write!(f, ", join_keys=lookup")?;
         }
         Ok(())

@@ -34,8 +34,6 @@ pub struct ScanNote {
     pub filters: Vec<ScanFilter>,
     /// The number of the reference in its statement; [`ScanExec::reference`] of its leaf.
     pub reference: usize,
-    /// The column sets by which rows can be looked up with a join's keys; empty when they cannot.
-    pub lookups: Vec<Vec<String>>,
     /// The limit that went down, if any.
     pub limit: Option<usize>,
     /// What is sent to the source.
@@ -196,28 +194,10 @@ impl SourceTable {
                 .iter()
                 .cloned(),
         );
-        let lookup = self
-            .table
-            .lookup()
-            .filter(|_| self.settings.pushdown && scan.limit.is_none());
-        let lookups = lookup.map_or_else(Vec::new, |lookup| {
-            let names = |columns: &Vec<usize>| {
-                columns
-                    .iter()
-                    .map(|&c| scan.schema.field(c).name().clone())
-                    .collect()
-            };
-            let usable = lookup
-                .keys()
-                .iter()
-                .filter(|key| key.iter().all(|c| scan.projection.contains(c)));
-            usable.map(names).collect()
-        });
         self.notes.add(ScanNote {
             reference: 0,
             table: self.table.name().clone(),
             filters,
-            lookups,
             limit: scan.limit,
             remote: self.table.remote_text(scan),
         })

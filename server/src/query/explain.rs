@@ -1,5 +1,6 @@
 //! EXPLAIN: the operators, then for each scan what was pushed, what was not, and why.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -101,7 +102,7 @@ impl Explain {
             }
         };
         let mut text = tree;
-        pushdown_section(&mut text, notes, &leaves_with_join_keys(&plan));
+        pushdown_section(&mut text, notes, &lookups_by_reference(&plan));
         let lines = StringViewArray::from_iter_values(text.lines());
         let schema = plan_schema();
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(lines)])
@@ -113,16 +114,13 @@ impl Explain {
     }
 }
 
-/// The table references whose leaves get keys from a join.
-fn leaves_with_join_keys(plan: &Arc<dyn ExecutionPlan>) -> Vec<usize> {
-    let mut found = Vec::new();
+/// For each table reference the key columns that joins hand to its leaf.
+fn lookups_by_reference(plan: &Arc<dyn ExecutionPlan>) -> HashMap<usize, Vec<Vec<String>>> {
+    let mut found = HashMap::new();
     // The closure never fails.
     let _ = plan.apply(|node| {
-        if let Some(leaf) = node
-            .downcast_ref::<ScanExec>()
-            .filter(|leaf| leaf.takes_join_keys())
-        {
-            found.push(leaf.reference());
+        if let Some(leaf) = node.downcast_ref::<ScanExec>() {
+            found.insert(leaf.reference(), leaf.lookup_columns());
         }
         Ok(TreeNodeRecursion::Continue)
     });
@@ -149,7 +147,7 @@ fn is_on(option: &UtilityOption) -> Result<bool> {
 }
 
 /// One block a scan: the table, each filter with verdict and reason, lookups, limit, and what the source gets.
-fn pushdown_section(text: &mut String, notes: &[ScanNote], with_join_keys: &[usize]) {
+fn pushdown_section(text: &mut String, notes: &[ScanNote], lookups: &HashMap<usize, Vec<Vec<String>>>) {
     if notes.is_empty() {
         return;
     }
@@ -169,11 +167,7 @@ fn pushdown_section(text: &mut String, notes: &[ScanNote], with_join_keys: &[usi
                 filter.filter, filter.pushdown.reason
             );
         }
-        let lookups = note
-            .lookups
-            .iter()
-            .filter(|_| with_join_keys.contains(&note.reference));
-        for columns in lookups {
+        for columns in lookups.get(&note.reference).into_iter().flatten() {
             let _ = writeln!(
                 text,
                 "    lookup   by ({}) with the keys of a join",

@@ -7,24 +7,25 @@ use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use datafusion::arrow::array::RecordBatch;
 use futures::{FutureExt, StreamExt};
+use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::{
     CommandComplete, EmptyQueryResponse, ReadyForQuery, TransactionStatus as WireStatus,
 };
-use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Semaphore;
 use tokio::time::Instant as Deadline;
 
 use super::Endpoint;
 use super::encode::RowEncoder;
 use super::error::{Severity, append, response};
-use super::reader::{ReadError, Reader};
+use super::reader::{Message, ReadError, Reader};
 use super::startup::{parameter_status, start};
 use super::types::row_description;
 use crate::error::QueryError;
@@ -34,6 +35,9 @@ use crate::sqlstate::SqlState;
 
 /// Rows are written to the socket whenever this many bytes are ready.
 const WRITE_BYTES: usize = 128 << 10;
+
+/// Longest time from the connection to the first ReadyForQuery.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a statement ended early.
 enum Failure {
@@ -59,7 +63,14 @@ impl From<io::Error> for Failure {
 pub(super) async fn run(socket: TcpStream, session_id: i32, endpoint: Arc<Endpoint>) -> io::Result<()> {
     let (read, mut write) = socket.into_split();
     let mut reader = Reader::new(read);
-    let started = start(&mut reader, &mut write, session_id, &endpoint).await;
+    let started = tokio::select! {
+        started = start(&mut reader, &mut write, session_id, &endpoint) => started,
+        () = tokio::time::sleep(STARTUP_TIMEOUT) => {
+            tracing::debug!(session_id, "the client sent no startup packet in time");
+            return Ok(());
+        }
+        () = endpoint.stopping.cancelled() => return Ok(()),
+    };
     let (session, _permit) = match started {
         Ok(Some(opened)) => opened,
         Ok(None) => return Ok(()),
@@ -115,10 +126,15 @@ impl Connection {
                 Err(error) => return refuse(&mut self.write, error).await,
             };
             match message {
-                PgWireFrontendMessage::Query(query) => {
-                    let text = query.query;
+                Message::Terminate => return Ok(()),
+                Message::Sync => {
+                    skipping = false;
+                    self.ready().await?;
+                }
+                _ if skipping => {}
+                Message::Query(text) => {
                     let gone = tokio::select! {
-                        outcome = self.simple_query(&text) => { outcome?; false }
+                        outcome = self.simple_query(text) => { outcome?; false }
                         () = reader.closed() => true,
                     };
                     if gone {
@@ -129,13 +145,8 @@ impl Connection {
                         return Ok(());
                     }
                 }
-                PgWireFrontendMessage::Terminate(_) => return Ok(()),
-                PgWireFrontendMessage::Sync(_) => {
-                    skipping = false;
-                    self.ready().await?;
-                }
-                _ if skipping => {}
-                _ => {
+                Message::Flush => self.flush().await?,
+                Message::Extended => {
                     skipping = true;
                     let error = QueryError::not_supported("the extended query protocol is not supported")
                         .hint("Use the simple protocol, for example preferQueryMode=simple with JDBC.");
@@ -147,8 +158,12 @@ impl Connection {
     }
 
     /// Runs the statements of one Query message up to the first error, then says that it is ready.
-    async fn simple_query(&mut self, sql: &str) -> io::Result<()> {
-        match self.run_message(sql).await {
+    async fn simple_query(&mut self, text: Result<String, QueryError>) -> io::Result<()> {
+        let outcome = match text {
+            Ok(sql) => self.run_message(&sql).await,
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
             Ok(()) => {}
             Err(Failure::Io(error)) => return Err(error),
             Err(Failure::Query(error)) => {
@@ -163,8 +178,12 @@ impl Connection {
 
     async fn run_message(&mut self, sql: &str) -> Result<(), Failure> {
         let token = self.endpoint.cancels.begin(self.session.id);
+        // When the client has gone this future is dropped; what still runs on a planner's thread ends by the token.
+        let _ended = token.clone().drop_guard();
         let text = sql.to_owned();
-        let statements = on_planner(token.clone(), None, async move { query::parse(&text) }).await?;
+        let planners = Arc::clone(&self.endpoint.planners);
+        let statements =
+            on_planner(planners, token.clone(), None, async move { query::parse(&text) }).await?;
         if statements.is_empty() {
             append(
                 &mut self.out,
@@ -277,7 +296,8 @@ impl Connection {
                 .inspect_err(|error| engine.forget_if_changed(error, &tables))
                 .map(|handle| (handle, tables))
         };
-        let (handle, tables) = on_planner(token.clone(), deadline, planning).await?;
+        let planners = Arc::clone(&self.endpoint.planners);
+        let (handle, tables) = on_planner(planners, token.clone(), deadline, planning).await?;
         let streamed = self.stream(handle, token, deadline).await;
         if let Err(Failure::Query(error)) = &streamed {
             self.endpoint.engine.forget_if_changed(error, &tables);
@@ -382,13 +402,19 @@ fn arrow(error: datafusion::arrow::error::ArrowError) -> datafusion::common::Dat
 
 /// Runs `work` on a thread of its own, where planning blocks nobody; ends early when cancelled or too late.
 async fn on_planner<T: Send + 'static>(
+    planners: Arc<Semaphore>,
     token: CancelToken,
     deadline: Option<Deadline>,
     work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
 ) -> Result<T, QueryError> {
+    let permit = cancellable(&token, deadline, planners.acquire_owned())
+        .await?
+        .map_err(|closed| QueryError::internal(&closed))?;
     let runtime = tokio::runtime::Handle::current();
     let planner_token = token.clone();
     let planner = tokio::task::spawn_blocking(move || {
+        // Held until the thread is free, which may be later than the end of the statement.
+        let _permit = permit;
         runtime.block_on(async move { cancellable(&planner_token, deadline, work).await? })
     });
     match cancellable(&token, deadline, planner).await? {

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::PLANNERS_MAX;
 use crate::query::Engine;
 use cancel::CancelRegistry;
 
@@ -29,6 +30,7 @@ struct Endpoint {
     engine: Arc<Engine>,
     cancels: CancelRegistry,
     permits: Arc<Semaphore>,
+    planners: Arc<Semaphore>,
     next_session: AtomicI32,
     stopping: CancellationToken,
 }
@@ -42,6 +44,7 @@ pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stopping: Cancell
         engine,
         cancels: CancelRegistry::default(),
         permits,
+        planners: Arc::new(Semaphore::new(PLANNERS_MAX)),
         next_session: AtomicI32::new(1),
         stopping: stopping.clone(),
     });

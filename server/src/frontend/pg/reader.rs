@@ -3,7 +3,6 @@
 use std::io;
 
 use bytes::{Buf, BytesMut};
-use pgwire::messages::{DecodeContext, PgWireFrontendMessage};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 
@@ -32,22 +31,33 @@ impl From<io::Error> for ReadError {
     }
 }
 
+/// A message of a session. The simple protocol needs no more of them than this.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Query, with its text, or why that is none.
+    Query(Result<String, QueryError>),
+    /// Sync.
+    Sync,
+    /// Flush; also the messages of COPY, which mean nothing outside of it.
+    Flush,
+    /// Parse, Bind, Describe, Execute, Close, or a function call.
+    Extended,
+    /// Terminate.
+    Terminate,
+}
+
 /// Reads messages.
 #[derive(Debug)]
 pub(super) struct Reader {
     half: OwnedReadHalf,
     buffer: BytesMut,
-    context: DecodeContext,
 }
 
 impl Reader {
     pub(super) fn new(half: OwnedReadHalf) -> Self {
-        let mut context = DecodeContext::default();
-        context.awaiting_frontend_ssl = false;
         Self {
             half,
             buffer: BytesMut::with_capacity(1024),
-            context,
         }
     }
 
@@ -72,33 +82,47 @@ impl Reader {
         Ok(Some((code, body)))
     }
 
-    /// Ends the startup phase: from now on messages have a type byte.
-    pub(super) fn started(&mut self) {
-        self.context.awaiting_frontend_startup = false;
-    }
-
     /// Whether bytes wait that were sent before an answer could have been read.
     pub(super) fn has_unread(&self) -> bool {
         !self.buffer.is_empty()
     }
 
     /// The next message; `None` at the end of the connection.
-    pub(super) async fn message(&mut self) -> Result<Option<PgWireFrontendMessage>, ReadError> {
+    pub(super) async fn message(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
-            self.check_length()?;
-            let decoded = PgWireFrontendMessage::decode(&mut self.buffer, &self.context);
-            match decoded {
-                Ok(Some(message)) => return Ok(Some(message)),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "a message could not be decoded");
-                    return Err(ReadError::Protocol(violation("invalid message format")));
-                }
+            if let Some(message) = self.take_message()? {
+                return Ok(Some(message));
             }
             if self.half.read_buf(&mut self.buffer).await? == 0 {
                 return Ok(None);
             }
         }
+    }
+
+    /// Takes a message that is whole out of the buffer. Its type and length are checked as soon as they are there.
+    fn take_message(&mut self) -> Result<Option<Message>, ReadError> {
+        let Some(&[kind, a, b, c, d]) = self.buffer.first_chunk() else {
+            return Ok(None);
+        };
+        let length = match usize::try_from(i32::from_be_bytes([a, b, c, d])) {
+            Ok(length @ 4..=MESSAGE_BYTES_MAX) => length,
+            _ => return Err(ReadError::Protocol(violation("invalid message length"))),
+        };
+        if !b"QSHXPBDECFdcf".contains(&kind) {
+            let error = violation(&format!("invalid frontend message type {kind}"));
+            return Err(ReadError::Protocol(error));
+        }
+        if self.buffer.len() <= length {
+            return Ok(None);
+        }
+        let message = self.buffer.split_to(length + 1);
+        Ok(Some(match kind {
+            b'Q' => Message::Query(query_text(message.get(5..).unwrap_or_default())),
+            b'S' => Message::Sync,
+            b'X' => Message::Terminate,
+            b'H' | b'd' | b'c' | b'f' => Message::Flush,
+            _ => Message::Extended,
+        }))
     }
 
     /// Returns when the client has gone; meanwhile reads ahead, up to a bound.
@@ -113,19 +137,41 @@ impl Reader {
             }
         }
     }
+}
 
-    fn check_length(&self) -> Result<(), ReadError> {
-        let Some(header) = self.buffer.get(..5) else {
-            return Ok(());
-        };
-        let length = i32::from_be_bytes([header[1], header[2], header[3], header[4]]);
-        match usize::try_from(length) {
-            Ok(4..=MESSAGE_BYTES_MAX) => Ok(()),
-            _ => Err(ReadError::Protocol(violation("invalid message length"))),
+/// The text of a Query: it ends in its only zero byte.
+fn query_text(body: &[u8]) -> Result<String, QueryError> {
+    let text = body
+        .strip_suffix(&[0])
+        .filter(|text| !text.contains(&0))
+        .ok_or_else(|| violation("invalid string in message"))?;
+    match std::str::from_utf8(text) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => {
+            let byte = text.get(error.valid_up_to()).copied().unwrap_or_default();
+            let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
+            Err(QueryError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message))
         }
     }
 }
 
 fn violation(message: &str) -> QueryError {
     QueryError::new(SqlState::PROTOCOL_VIOLATION, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_text_up_to_its_only_zero_byte() {
+        assert_eq!(query_text(b"SELECT 1\0").unwrap(), "SELECT 1");
+        assert_eq!(query_text(b"\0").unwrap(), "");
+        for wrong in [b"SELECT 1".as_slice(), b"", b"SELECT\0 1\0"] {
+            assert_eq!(query_text(wrong).unwrap_err().state, SqlState::PROTOCOL_VIOLATION);
+        }
+        let error = query_text(b"SELECT '\xff'\0").unwrap_err();
+        assert_eq!(error.state, SqlState::CHARACTER_NOT_IN_REPERTOIRE);
+        assert!(error.message.ends_with("0xff"), "{}", error.message);
+    }
 }

@@ -64,7 +64,6 @@ pub(super) async fn start(
             return Ok(None);
         }
     };
-    reader.started();
     greet(&mut out, &session, code & 0xffff, &parameters, endpoint);
     writer.write_all(&out).await?;
     Ok(Some((session, permit)))
