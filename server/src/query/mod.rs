@@ -10,6 +10,7 @@ mod explain;
 mod names;
 mod parse;
 mod plan;
+mod refused;
 
 use std::sync::Arc;
 

@@ -21,13 +21,11 @@ use datafusion::logical_expr::{
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::planner::{ParserOptions, SqlToRel, object_name_to_table_reference};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{
-    ObjectName, Query, SetExpr, SetOperator, SetQuantifier, Statement, Visit, Visitor, visit_relations,
-};
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement, visit_relations};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::explain::Explain;
-use super::{Engine, ParsedStatement, names};
+use super::{Engine, ParsedStatement, names, refused};
 use crate::catalog::{NamePart, TablePath};
 use crate::error::{QueryError, Result};
 use crate::session::Session;
@@ -101,7 +99,7 @@ pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement)
             command_name(statement)
         )));
     }
-    refuse_wrong_set_operations(statement)?;
+    refused::check_statement(statement)?;
     let tables = resolve_tables(engine, &cx, statement).await?;
     let mut state = engine.prototype.clone();
     state.mark_start_execution();
@@ -124,6 +122,7 @@ pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement)
     read_only
         .verify_plan(&plan)
         .map_err(|_| QueryError::not_supported("writing is not supported"))?;
+    refused::check_plan(&plan)?;
     let planned: Vec<String> = plan
         .schema()
         .fields()
@@ -154,43 +153,6 @@ fn plan_statement(provider: &StatementTables<'_>, statement: &Statement) -> Data
             plan(names::with_distinct_names(statement)).map_err(|_| error)
         }
         planned => planned,
-    }
-}
-
-/// INTERSECT ALL and EXCEPT ALL are planned as joins that count a row's copies on one side only: wrong rows.
-fn refuse_wrong_set_operations(statement: &Statement) -> Result<()> {
-    let mut search = SetOperationSearch;
-    match statement.visit(&mut search) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(operator) => Err(QueryError::not_supported(format!(
-            "{operator} ALL is not supported"
-        ))),
-    }
-}
-
-struct SetOperationSearch;
-
-impl Visitor for SetOperationSearch {
-    type Break = SetOperator;
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SetOperator> {
-        let mut bodies = vec![query.body.as_ref()];
-        while let Some(body) = bodies.pop() {
-            if let SetExpr::SetOperation {
-                op,
-                set_quantifier,
-                left,
-                right,
-            } = body
-            {
-                let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
-                if all && matches!(op, SetOperator::Intersect | SetOperator::Except) {
-                    return ControlFlow::Break(*op);
-                }
-                bodies.extend([left.as_ref(), right.as_ref()]);
-            }
-        }
-        ControlFlow::Continue(())
     }
 }
 

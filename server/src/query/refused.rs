@@ -1,0 +1,186 @@
+//! Statements that DataFusion would answer with wrong rows, or not as they are written: they are refused instead.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::expr::InSubquery;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, Operator};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, Query, SetExpr, SetOperator, SetQuantifier, Statement, TableFactor, Visit, Visitor,
+};
+
+use crate::error::{QueryError, Result};
+
+/// Refuses syntax that would be planned wrongly or ignored. Errors: 0A000.
+pub(super) fn check_statement(statement: &Statement) -> Result<()> {
+    match statement.visit(&mut SyntaxSearch) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct SyntaxSearch;
+
+impl SyntaxSearch {
+    fn refuse(what: &str) -> ControlFlow<QueryError> {
+        ControlFlow::Break(QueryError::not_supported(format!("{what} is not supported")))
+    }
+}
+
+impl Visitor for SyntaxSearch {
+    type Break = QueryError;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
+        if let Some(lock) = query.locks.first() {
+            return Self::refuse(&lock.to_string());
+        }
+        let mut bodies = vec![query.body.as_ref()];
+        while let Some(body) = bodies.pop() {
+            if let SetExpr::SetOperation {
+                op,
+                set_quantifier,
+                left,
+                right,
+            } = body
+            {
+                // They are planned as joins that count a row's copies on one side only.
+                let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+                if all && matches!(op, SetOperator::Intersect | SetOperator::Except) {
+                    return Self::refuse(&format!("{op} ALL"));
+                }
+                bodies.extend([left.as_ref(), right.as_ref()]);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<QueryError> {
+        match factor {
+            TableFactor::Table { sample: Some(_), .. } => Self::refuse("TABLESAMPLE"),
+            TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => Self::refuse("PIVOT"),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<QueryError> {
+        match expr {
+            // It is planned as a regular expression, which its pattern is not.
+            SqlExpr::SimilarTo { .. } => Self::refuse("SIMILAR TO"),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Refuses subqueries of a plan that is not yet optimised where their NULLs would be lost. Errors: 0A000.
+pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let mut refused = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        refused = check_node(node)?;
+        Ok(match refused {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
+        })
+    });
+    walked.map_err(QueryError::from)?;
+    refused.map_or(Ok(()), Err)
+}
+
+fn check_node(node: &LogicalPlan) -> DataFusionResult<Option<QueryError>> {
+    match node {
+        LogicalPlan::Filter(filter) => {
+            let schema = filter.input.schema();
+            for part in split_conjunction(&filter.predicate) {
+                if !keeps_nulls(part, schema)? {
+                    return Ok(Some(lost_nulls()));
+                }
+            }
+            Ok(None)
+        }
+        LogicalPlan::Join(join) => {
+            let outer = join.join_type != JoinType::Inner;
+            let refused = outer && has_subquery(join.filter.iter(), |expr| matches!(expr, Expr::Exists(_)))?;
+            Ok(refused.then(|| {
+                QueryError::not_supported("EXISTS in the condition of an outer join is not supported")
+            }))
+        }
+        _ => {
+            let expressions = node.expressions();
+            let found = has_subquery(expressions.iter(), |expr| {
+                matches!(expr, Expr::InSubquery(_) | Expr::Exists(_))
+            })?;
+            Ok(found.then(|| {
+                QueryError::not_supported(
+                    "IN and EXISTS with a subquery are supported in WHERE and HAVING only",
+                )
+                .hint("A LEFT JOIN with the distinct rows of the subquery gives the same column.")
+            }))
+        }
+    }
+}
+
+fn lost_nulls() -> QueryError {
+    QueryError::not_supported(
+        "this use of NOT IN or IN with a subquery is not supported, because a NULL may be involved",
+    )
+    .hint("Use NOT EXISTS, or make NOT IN a condition of its own in WHERE, joined to others by AND.")
+}
+
+/// Whether one condition of a WHERE is planned so that NULL, the third answer of IN, has its effect.
+///
+/// A NOT IN by itself becomes a join that knows NULL, if its left side is a column's and its subquery stands alone. Every
+/// other IN becomes a mark that is true or false: where false and NULL have the same effect, that is right.
+fn keeps_nulls(condition: &Expr, schema: &DFSchema) -> DataFusionResult<bool> {
+    let alone = match condition {
+        Expr::InSubquery(found) if found.negated => Some(found),
+        Expr::Not(inner) => match inner.as_ref() {
+            Expr::InSubquery(found) if !found.negated => Some(found),
+            _ => None,
+        },
+        _ => None,
+    };
+    match alone {
+        Some(found) => {
+            let joined = !found.expr.column_refs().is_empty() && found.subquery.outer_ref_columns.is_empty();
+            Ok(joined || !may_be_null(found, schema)?)
+        }
+        None => mark_is_enough(condition, schema),
+    }
+}
+
+fn mark_is_enough(condition: &Expr, schema: &DFSchema) -> DataFusionResult<bool> {
+    match condition {
+        Expr::InSubquery(found) if !found.negated => Ok(true),
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::And | Operator::Or,
+            right,
+        }) => Ok(mark_is_enough(left, schema)? && mark_is_enough(right, schema)?),
+        other => {
+            let lost = has_subquery(std::iter::once(other), |expr| match expr {
+                // A type that cannot be told may be NULL.
+                Expr::InSubquery(found) => may_be_null(found, schema).unwrap_or(true),
+                _ => false,
+            })?;
+            Ok(!lost)
+        }
+    }
+}
+
+fn may_be_null(found: &InSubquery, schema: &DFSchema) -> DataFusionResult<bool> {
+    let column = found.subquery.subquery.schema().fields().first();
+    Ok(found.expr.nullable(schema)? || column.is_none_or(|column| column.is_nullable()))
+}
+
+fn has_subquery<'a>(
+    expressions: impl Iterator<Item = &'a Expr>,
+    wanted: impl Fn(&Expr) -> bool,
+) -> Result<bool, DataFusionError> {
+    for expr in expressions {
+        if expr.exists(|expr| Ok(wanted(expr)))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
