@@ -4,6 +4,7 @@
 
 mod broken;
 mod fixture;
+mod laws;
 mod layout;
 mod partitions;
 mod pruning;

@@ -43,6 +43,21 @@ async fn hashes_by_two_keys() {
     server.clear("it:law2:").await;
 }
 
+/// Keys that look like patterns, separators and escapes, and differ by case or blanks.
+#[tokio::test(flavor = "multi_thread")]
+async fn hashes_by_text() {
+    let Some(server) = server().await else { return };
+    let columns = vec![
+        column("name", ColumnKind::TextKey),
+        column("grp", ColumnKind::Group),
+        column("big", ColumnKind::Unsigned),
+        column("ratio", ColumnKind::Double { special: true }),
+    ];
+    let subject = subject(&server, "it:law3:", "it:law3:k:{name}", columns).await;
+    run_laws(&subject.shares(SHARES)).await;
+    server.clear("it:law3:").await;
+}
+
 /// Loads the canonical rows and gives the table over them.
 async fn subject(server: &Server, prefix: &str, key: &str, columns: Vec<Column>) -> LawSubject {
     server.clear(prefix).await;
@@ -85,7 +100,7 @@ fn definition(column: &Column) -> String {
         ColumnKind::Boolean => "boolean".to_owned(),
         ColumnKind::Unsigned => "numeric(20,0)".to_owned(),
         ColumnKind::Double { .. } => "double precision".to_owned(),
-        ColumnKind::Text(_) => "text".to_owned(),
+        ColumnKind::TextKey | ColumnKind::Text(_) => "text".to_owned(),
     };
     format!("{} {data_type}", column.name)
 }

@@ -33,6 +33,8 @@ pub enum TextKind {
 pub enum ColumnKind {
     /// `bigint`: unique, never NULL.
     Key,
+    /// Text: unique, never NULL, not empty.
+    TextKey,
     /// `smallint`, `integer` or `bigint` over the whole range of its type.
     Integer {
         /// 16, 32 or 64.
@@ -132,7 +134,7 @@ impl ColumnKind {
             Self::Date => DataType::Date32,
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Self::Boolean => DataType::Boolean,
-            Self::Text(_) => DataType::Utf8View,
+            Self::TextKey | Self::Text(_) => DataType::Utf8View,
         }
     }
 }
@@ -144,11 +146,8 @@ impl CanonicalTable {
         let fields: Vec<Field> = columns
             .iter()
             .map(|column| {
-                Field::new(
-                    &column.name,
-                    column.kind.data_type(),
-                    column.kind != ColumnKind::Key,
-                )
+                let unique = matches!(column.kind, ColumnKind::Key | ColumnKind::TextKey);
+                Field::new(&column.name, column.kind.data_type(), !unique)
             })
             .collect();
         let arrays = columns.iter().map(|column| {
@@ -204,8 +203,10 @@ impl CanonicalTable {
 
 /// `rows` values of one column: its nasty values, repeats of them, random ones and NULLs, shuffled.
 fn column_values(kind: ColumnKind, rows: usize, random: &mut StdRng) -> Vec<ScalarValue> {
-    if kind == ColumnKind::Key {
-        return unique_keys(rows, random);
+    match kind {
+        ColumnKind::Key => return unique_keys(rows, random),
+        ColumnKind::TextKey => return unique_texts(rows, random),
+        _ => {}
     }
     let null = ScalarValue::try_from(kind.data_type()).expect("canonical types have a NULL");
     let nasty = values::nasty(kind);
@@ -235,6 +236,24 @@ fn unique_keys(rows: usize, random: &mut StdRng) -> Vec<ScalarValue> {
     keys.into_iter()
         .map(|key| ScalarValue::Int64(Some(key)))
         .collect()
+}
+
+/// The nasty texts, then texts that differ from them by a number.
+fn unique_texts(rows: usize, random: &mut StdRng) -> Vec<ScalarValue> {
+    let nasty = values::nasty(ColumnKind::TextKey);
+    let numbered = (0..).flat_map(|number| nasty.iter().map(move |text| (number, text)));
+    let text = |(number, text): (u32, &ScalarValue)| match number {
+        0 => text.clone(),
+        number => ScalarValue::Utf8View(Some(format!("{text}{number}"))),
+    };
+    let mut keys: Vec<ScalarValue> = Vec::new();
+    for key in numbered.map(text).take(rows.saturating_mul(2)) {
+        if keys.len() < rows && !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys.shuffle(random);
+    keys
 }
 
 #[cfg(test)]

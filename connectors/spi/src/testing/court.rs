@@ -83,7 +83,10 @@ impl<'a> Court<'a> {
         let copy_wanted = wanted(ON_LAW) || wanted(OFF_LAW);
         let notes = Arc::new(ScanNotes::default());
         self.observed.take();
-        let on = self.sides.run(on_side, self.provider(true, &notes), query).await;
+        let on = self
+            .sides
+            .run_on(on_side, self.provider(true, &notes), query)
+            .await;
         let (scans, lookups) = self.observed.take();
         let notes = notes.take();
         let mut report = counted(query, &notes, lookups);
@@ -94,7 +97,7 @@ impl<'a> Court<'a> {
             found = compare(query, &on, &copy, ON_LAW);
             if found.is_none() && wanted(OFF_LAW) {
                 let table = self.provider(false, &Arc::default());
-                let off = self.sides.run(off_side, table, query).await;
+                let off = self.sides.run_off(off_side, table, query).await;
                 found = compare(query, &off, &copy, OFF_LAW);
             }
             report.rows = copy

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::collect;
@@ -24,6 +25,8 @@ struct SideConfig {
     batch_rows: usize,
     /// Whether even small joins are partitioned by hash.
     partitioned_joins: bool,
+    /// Whether files decide filters while they decode, as in the server.
+    filtering_decoder: bool,
 }
 
 const CONFIGS: &[SideConfig] = &[
@@ -31,32 +34,38 @@ const CONFIGS: &[SideConfig] = &[
         partitions: 1,
         batch_rows: 8192,
         partitioned_joins: false,
+        filtering_decoder: true,
     },
     SideConfig {
         partitions: 2,
         batch_rows: 7,
         partitioned_joins: false,
+        filtering_decoder: false,
     },
     SideConfig {
         partitions: 3,
         batch_rows: 100,
         partitioned_joins: true,
+        filtering_decoder: true,
     },
     SideConfig {
         partitions: 4,
         batch_rows: 1024,
         partitioned_joins: false,
+        filtering_decoder: true,
     },
     SideConfig {
         partitions: 4,
         batch_rows: 3,
         partitioned_joins: true,
+        filtering_decoder: true,
     },
 ];
 
 /// One session per configuration.
 pub(crate) struct Sides {
-    contexts: Vec<SessionContext>,
+    on: Vec<SessionContext>,
+    off: Vec<SessionContext>,
     /// Optimises in one pass, so that a plan of the copy owes little to the rules under test.
     copy: SessionContext,
 }
@@ -73,15 +82,21 @@ impl Sides {
             .options_mut()
             .optimizer
             .max_passes = 1;
+        let off = |side| {
+            let context = session(side);
+            read_everything(context.state_ref().write().config_mut().options_mut());
+            context
+        };
         Self {
-            contexts: CONFIGS.iter().map(session).collect(),
+            on: CONFIGS.iter().map(session).collect(),
+            off: CONFIGS.iter().map(off).collect(),
             copy,
         }
     }
 
     /// The number of configurations.
     pub(crate) fn len(&self) -> usize {
-        self.contexts.len()
+        CONFIGS.len()
     }
 
     /// The session that evaluates filters on the copy.
@@ -89,9 +104,14 @@ impl Sides {
         &self.copy
     }
 
-    /// Runs `query` over `table` in the session of one configuration.
-    pub(crate) async fn run(&self, side: usize, table: Arc<dyn TableProvider>, query: &Query) -> Answer {
-        bounded(&self.contexts[side], table, query).await
+    /// Runs `query` over `table` in the session of one configuration, with pushdown on.
+    pub(crate) async fn run_on(&self, side: usize, table: Arc<dyn TableProvider>, query: &Query) -> Answer {
+        bounded(&self.on[side], table, query).await
+    }
+
+    /// Runs `query` over `table` in the session of one configuration, with pushdown off.
+    pub(crate) async fn run_off(&self, side: usize, table: Arc<dyn TableProvider>, query: &Query) -> Answer {
+        bounded(&self.off[side], table, query).await
     }
 
     /// Runs `query` over the in-memory copy.
@@ -139,12 +159,24 @@ fn session(side: &SideConfig) -> SessionContext {
         .with_batch_size(side.batch_rows)
         .set_str("datafusion.sql_parser.dialect", "PostgreSQL")
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true);
+    let parquet = &mut config.options_mut().execution.parquet;
+    parquet.pushdown_filters = side.filtering_decoder;
+    parquet.reorder_filters = true;
     if side.partitioned_joins {
         let optimizer = &mut config.options_mut().optimizer;
         optimizer.hash_join_single_partition_threshold = 0;
         optimizer.hash_join_single_partition_threshold_rows = 0;
     }
     SessionContext::new_with_config(enable_key_lookups(config))
+}
+
+/// What the server sets with pushdown off: files leave nothing out by statistics, filters or joins either.
+fn read_everything(options: &mut ConfigOptions) {
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.execution.parquet.pruning = false;
+    options.execution.parquet.enable_page_index = false;
+    options.execution.parquet.bloom_filter_on_read = false;
+    options.execution.parquet.pushdown_filters = false;
 }
 
 /// The keys of `join`, numbered by `n`, typed as the columns they are compared with.

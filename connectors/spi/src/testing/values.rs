@@ -154,6 +154,12 @@ pub(crate) fn nasty(kind: ColumnKind) -> Vec<ScalarValue> {
             ScalarValue::Boolean(Some(true)),
             ScalarValue::Boolean(Some(false)),
         ],
+        ColumnKind::TextKey => {
+            let empty = ScalarValue::Utf8View(Some(String::new()));
+            let mut keys = texts(TextKind::Unicode);
+            keys.retain(|key| *key != empty);
+            keys
+        }
         ColumnKind::Text(text) => texts(text),
     }
 }
@@ -183,6 +189,7 @@ pub(crate) fn random(kind: ColumnKind, random: &mut StdRng) -> ScalarValue {
             ScalarValue::TimestampMicrosecond(Some(micros), None)
         }
         ColumnKind::Boolean => ScalarValue::Boolean(Some(random.random())),
+        ColumnKind::TextKey => ScalarValue::Utf8View(Some(random_text(TextKind::Unicode, random))),
         ColumnKind::Text(kind) => ScalarValue::Utf8View(Some(random_text(kind, random))),
     }
 }
