@@ -228,7 +228,10 @@ fn from_engine(error: &DataFusionError) -> QueryError {
         DataFusionError::NotImplemented(text) => QueryError::not_supported(unsupported(text)),
         DataFusionError::SQL(parser, _) => QueryError::syntax(first_line(&parser.to_string())),
         DataFusionError::Plan(text) => from_plan(text),
-        DataFusionError::Execution(text) => from_execution(text, error),
+        DataFusionError::Execution(text) => from_execution(text),
+        DataFusionError::External(inner) => {
+            from_regex(&inner.to_string()).unwrap_or_else(|| QueryError::internal(error))
+        }
         _ => QueryError::internal(error),
     }
 }
@@ -297,8 +300,19 @@ fn from_arrow(error: &ArrowError) -> QueryError {
             QueryError::new(SqlState::INVALID_PARAMETER_VALUE, first_line(text))
         }
         ArrowError::NotYetImplemented(text) => QueryError::not_supported(first_line(text)),
-        other => QueryError::internal(other),
+        other => from_regex(&other.to_string()).unwrap_or_else(|| QueryError::internal(other)),
     }
+}
+
+/// The regular expression library prints the pattern, a mark below it, and what is wrong in its last line.
+fn from_regex(text: &str) -> Option<QueryError> {
+    if !text.to_lowercase().contains("regex parse error") {
+        return None;
+    }
+    let cause = text.lines().last().unwrap_or_default().trim();
+    let cause = cause.strip_prefix("error: ").unwrap_or(cause);
+    let message = format!("invalid regular expression: {cause}");
+    Some(QueryError::new(SqlState::INVALID_REGULAR_EXPRESSION, message))
 }
 
 /// DataFusion's planner says what is wrong with a statement only in words. None of these is our fault, so none becomes
@@ -320,7 +334,11 @@ fn from_plan(text: &str) -> QueryError {
     QueryError::new(state, line)
 }
 
-fn from_execution(text: &str, error: &DataFusionError) -> QueryError {
+/// What functions say about the values they are given; panics and faults of the engine are errors of other kinds.
+fn from_execution(text: &str) -> QueryError {
+    if let Some(error) = from_regex(text) {
+        return error;
+    }
     let lower = text.to_lowercase();
     if lower.contains("more than one row") || lower.contains("returned more than") {
         let message = "more than one row returned by a subquery used as an expression";
@@ -332,16 +350,20 @@ fn from_execution(text: &str, error: &DataFusionError) -> QueryError {
     if lower.contains("overflow") || lower.contains("out of range") {
         return QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, first_line(text));
     }
-    if lower.contains("cast") || lower.contains("parse") || lower.contains("invalid") {
-        return QueryError::new(SqlState::INVALID_PARAMETER_VALUE, first_line(text));
+    if lower.starts_with("placeholder") {
+        return QueryError::new(
+            SqlState::UNDEFINED_PARAMETER,
+            "there are no parameters in a simple query",
+        );
     }
-    QueryError::internal(error)
+    QueryError::new(SqlState::INVALID_PARAMETER_VALUE, first_line(text))
 }
 
 /// The first line, with a lower-case beginning and without a full stop, as PostgreSQL words its messages.
 fn first_line(text: &str) -> String {
     let text = text.strip_prefix("Error during planning: ").unwrap_or(text);
     let text = text.strip_prefix("sql parser error: ").unwrap_or(text);
+    let text = text.strip_prefix("Execution error: ").unwrap_or(text);
     let line = text.lines().next().unwrap_or_default().trim_end_matches('.');
     let mut characters = line.chars();
     match (characters.next(), characters.next()) {
@@ -417,6 +439,23 @@ mod tests {
             unsupported("Lateral joins are not supported"),
             "lateral joins are not supported"
         );
+    }
+
+    #[test]
+    fn mistakes_in_values_are_not_internal_errors() {
+        let state = |text: &str| QueryError::from(DataFusionError::Execution(text.into())).state;
+        assert_eq!(
+            state("NTILE requires a positive integer"),
+            SqlState::INVALID_PARAMETER_VALUE
+        );
+        assert_eq!(
+            state("Placeholder '$1' was not provided a value for execution."),
+            SqlState::UNDEFINED_PARAMETER
+        );
+        let regex = "regex parse error:\n    (\n    ^\nerror: unclosed group";
+        let error = QueryError::from(DataFusionError::External(regex.into()));
+        assert_eq!(error.state, SqlState::INVALID_REGULAR_EXPRESSION);
+        assert_eq!(error.message, "invalid regular expression: unclosed group");
     }
 
     #[test]

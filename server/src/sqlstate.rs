@@ -17,6 +17,8 @@ impl SqlState {
     pub const INVALID_DATETIME_FORMAT: Self = Self("22007");
     /// Division by zero.
     pub const DIVISION_BY_ZERO: Self = Self("22012");
+    /// A pattern is no regular expression.
+    pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
     /// A parameter of a setting is wrong.
     pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
     /// Bytes that are no text of the client's encoding.
@@ -49,6 +51,8 @@ impl SqlState {
     pub const DATATYPE_MISMATCH: Self = Self("42804");
     /// No such function, or none with such arguments.
     pub const UNDEFINED_FUNCTION: Self = Self("42883");
+    /// No such parameter of the statement.
+    pub const UNDEFINED_PARAMETER: Self = Self("42P02");
     /// No such table.
     pub const UNDEFINED_TABLE: Self = Self("42P01");
     /// A name could mean several objects.

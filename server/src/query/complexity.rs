@@ -18,6 +18,10 @@ const FUNCTIONS_MAX: usize = 18;
 const SUBQUERIES_MAX: usize = 10;
 /// Most operators in one expression.
 const OPERATORS_MAX: usize = 1_000;
+/// Most tokens of a message: a syntax tree is up to a thousand times as large as its text.
+const TOKENS_MAX: usize = 1_000_000;
+/// Most statements of a message.
+const STATEMENTS_MAX: usize = 10_000;
 /// Most UNION, EXCEPT, INTERSECT and JOIN in one statement.
 const COMBINATIONS_MAX: usize = 500;
 
@@ -43,6 +47,11 @@ struct Level {
 
 /// Checks all tokens of a message. Errors: 54001 with the place.
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
+    if tokens.len() > TOKENS_MAX {
+        return Err(too_complex(&format!(
+            "it has more than {TOKENS_MAX} words and signs"
+        )));
+    }
     let mut counter = Counter::new();
     for token in tokens {
         if !matches!(token.token, Token::Whitespace(_)) {
@@ -66,6 +75,7 @@ struct Counter {
     functions: usize,
     subqueries: usize,
     combinations: usize,
+    statements: usize,
     /// The token before.
     last: Token,
 }
@@ -82,6 +92,7 @@ impl Counter {
             functions: 0,
             subqueries: 0,
             combinations: 0,
+            statements: 0,
             last: Token::SemiColon,
         }
     }
@@ -94,7 +105,11 @@ impl Counter {
             Step::NewExpression => self.new_expression(),
             Step::NewStatement => {
                 self.combinations = 0;
+                self.statements += 1;
                 self.new_expression();
+                if self.statements > STATEMENTS_MAX {
+                    return Err(format!("the message has more than {STATEMENTS_MAX} statements"));
+                }
             }
             Step::Operator => self.operator()?,
             Step::Combination => {

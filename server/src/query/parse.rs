@@ -4,7 +4,7 @@ use datafusion::common::Span;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::complexity;
 use crate::error::{QueryError, Result};
@@ -32,13 +32,14 @@ pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
         return Err(QueryError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
     }
     let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql)
+    let mut tokens = Tokenizer::new(&dialect, sql)
         .tokenize_with_location()
         .map_err(|error| {
             QueryError::syntax(lower_first(&error.message))
                 .at(span_at(error.location))
                 .located(sql)
         })?;
+    split_signs(&mut tokens);
     complexity::check(&tokens).map_err(|error| error.located(sql))?;
     let statements = Parser::new(&dialect)
         .with_recursion_limit(PARSER_DEPTH_MAX)
@@ -49,6 +50,54 @@ pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
         .into_iter()
         .map(|statement| ParsedStatement { statement })
         .collect())
+}
+
+/// Takes the signs off operators as PostgreSQL does: `a>-1` is `a > -1`, because an operator of nothing but `+-*/<>=`
+/// does not end in a sign.
+fn split_signs(tokens: &mut Vec<TokenWithSpan>) {
+    if !tokens.iter().any(|token| without_signs(&token.token).is_some()) {
+        return;
+    }
+    let whole = std::mem::take(tokens);
+    for token in whole {
+        let Some((operator, signs)) = without_signs(&token.token) else {
+            tokens.push(token);
+            continue;
+        };
+        let mut start = token.span.start;
+        let pieces = std::iter::once(operator).chain(signs);
+        for piece in pieces {
+            let mut end = start;
+            end.column += u64::try_from(piece.to_string().len()).unwrap_or(1);
+            tokens.push(TokenWithSpan::new(piece, start.span_to(end)));
+            start = end;
+        }
+    }
+}
+
+/// A comparison that was read together with the signs behind it, and these.
+fn without_signs(token: &Token) -> Option<(Token, Vec<Token>)> {
+    let Token::CustomBinaryOperator(text) = token else {
+        return None;
+    };
+    // Of nothing but signs, the first is the operator.
+    let length = text.trim_end_matches(['+', '-']).len().max(1);
+    let known = match text.get(..length)? {
+        "<" => Token::Lt,
+        ">" => Token::Gt,
+        "<=" => Token::LtEq,
+        ">=" => Token::GtEq,
+        "<>" => Token::Neq,
+        "=" => Token::Eq,
+        "+" => Token::Plus,
+        "-" => Token::Minus,
+        "*" => Token::Mul,
+        "/" => Token::Div,
+        _ => return None,
+    };
+    let signs = text.get(length..)?.chars();
+    let signs = signs.map(|sign| if sign == '-' { Token::Minus } else { Token::Plus });
+    Some((known, signs.collect()))
 }
 
 fn parser_error(error: &ParserError) -> QueryError {
@@ -98,6 +147,33 @@ mod tests {
         let error = parse("SELECT 1;\nSELEC 2").unwrap_err();
         assert_eq!((error.state, error.position), (SqlState::SYNTAX_ERROR, Some(11)));
         assert_eq!(parse(" ; -- nothing\n").unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_sign_behind_an_operator_is_its_own() {
+        for (sql, written) in [
+            ("SELECT a>-1", "SELECT a > -1"),
+            ("SELECT a<=-+1, 3-+-2", "SELECT a <= -+1, 3 - +-2"),
+            (
+                "SELECT a<>-1, 2*-1, 3/-1, 1=-1",
+                "SELECT a <> -1, 2 * -1, 3 / -1, 1 = -1",
+            ),
+        ] {
+            let parsed = parse(sql).unwrap();
+            assert_eq!(parsed[0].statement.to_string(), written);
+        }
+        let error = parse("SELECT a>-1 FROM").unwrap_err();
+        assert_eq!(error.state, SqlState::SYNTAX_ERROR);
+    }
+
+    #[test]
+    fn what_would_need_much_memory_is_refused() {
+        for sql in [
+            ";".repeat(20_000),
+            format!("SELECT 1 WHERE 1 IN (1{})", ",1".repeat(600_000)),
+        ] {
+            assert_eq!(parse(&sql).unwrap_err().state, SqlState::STATEMENT_TOO_COMPLEX);
+        }
     }
 
     #[test]

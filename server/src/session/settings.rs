@@ -17,6 +17,8 @@ enum Kind {
     Bool,
     /// A duration; a bare number is milliseconds; 0 is no limit.
     Duration,
+    /// One of these; upper and lower case are the same. Another would promise what is not done.
+    OneOf(&'static [&'static str]),
     /// Shown, not set.
     ReadOnly,
 }
@@ -24,16 +26,24 @@ enum Kind {
 /// The known settings: name, default, kind. Those that mean nothing here are still taken: clients set them.
 const KNOWN: [(&str, &str, Kind); 27] = [
     ("application_name", "", Kind::Text),
-    ("bytea_output", "hex", Kind::Text),
-    ("client_encoding", "UTF8", Kind::Text),
+    ("bytea_output", "hex", Kind::OneOf(&["hex"])),
+    (
+        "client_encoding",
+        "UTF8",
+        Kind::OneOf(&["UTF8", "UTF-8", "UNICODE"]),
+    ),
     ("client_min_messages", "notice", Kind::Text),
-    ("datestyle", "ISO, MDY", Kind::Text),
+    (
+        "datestyle",
+        "ISO, MDY",
+        Kind::OneOf(&["ISO, MDY", "ISO, DMY", "ISO, YMD", "ISO"]),
+    ),
     ("default_transaction_isolation", "read committed", Kind::Text),
     ("default_transaction_read_only", "off", Kind::Bool),
     ("extra_float_digits", "1", Kind::Text),
     ("idle_in_transaction_session_timeout", "0", Kind::Duration),
     ("integer_datetimes", "on", Kind::ReadOnly),
-    ("intervalstyle", "postgres", Kind::Text),
+    ("intervalstyle", "postgres", Kind::OneOf(&["postgres"])),
     ("is_superuser", "off", Kind::ReadOnly),
     ("jit", "off", Kind::Bool),
     ("lock_timeout", "0", Kind::Duration),
@@ -95,7 +105,7 @@ impl Settings {
         let name = name.to_lowercase();
         let value = match known(&name) {
             Some((_, _, kind)) => checked(&name, value, kind)?,
-            None if name.contains('.') => value.to_owned(),
+            None if name.contains('.') && !name.starts_with("datafusion.") => value.to_owned(),
             None => return Err(unknown(&name)),
         };
         self.changed.insert(name, value);
@@ -192,6 +202,15 @@ fn checked(name: &str, value: &str, kind: Kind) -> Result<String> {
     };
     match kind {
         Kind::Text => Ok(value.to_owned()),
+        Kind::OneOf(allowed) => {
+            let found = allowed
+                .iter()
+                .find(|allowed| allowed.eq_ignore_ascii_case(value.trim()));
+            match found {
+                Some(found) => Ok((*found).to_owned()),
+                None => Err(wrong(&format!("It is {}.", allowed.join(" or ")))),
+            }
+        }
         Kind::Bool => match value.to_lowercase().as_str() {
             "on" | "true" | "yes" | "1" => Ok("on".to_owned()),
             "off" | "false" | "no" | "0" => Ok("off".to_owned()),
@@ -245,6 +264,19 @@ mod tests {
             settings.set("nonsense", "1").unwrap_err().state,
             SqlState::UNDEFINED_OBJECT
         );
+        for (name, wrong) in [
+            ("client_encoding", "latin1"),
+            ("datestyle", "German"),
+            ("bytea_output", "escape"),
+        ] {
+            assert_eq!(
+                settings.set(name, wrong).unwrap_err().state,
+                SqlState::INVALID_PARAMETER_VALUE
+            );
+        }
+        settings.set("client_encoding", "utf8").unwrap();
+        settings.set("DateStyle", "iso").unwrap();
+        assert!(settings.set("datafusion.execution.batch_size", "1").is_err());
         settings.set("my.own", "x").unwrap();
         assert_eq!(settings.show("my.own").unwrap(), "x");
     }
