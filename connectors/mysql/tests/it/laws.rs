@@ -123,9 +123,9 @@ async fn check(database: &str, columns: &[(&str, ColumnKind, &str)], shares: Sha
 fn literal(cell: Option<&str>, kind: ColumnKind, row: usize) -> String {
     match (cell, kind) {
         (Some(cell), _) => format!("'{}'", cell.replace('\\', "\\\\").replace('\'', "''")),
-        (None, ColumnKind::Date) if row % 3 == 0 => "'0000-00-00'".to_owned(),
+        (None, ColumnKind::Date) if row.is_multiple_of(3) => "'0000-00-00'".to_owned(),
         (None, ColumnKind::Date) if row % 3 == 1 => "'2024-02-31'".to_owned(),
-        (None, ColumnKind::Timestamp) if row % 2 == 0 => "'0000-00-00 00:00:00'".to_owned(),
+        (None, ColumnKind::Timestamp) if row.is_multiple_of(2) => "'0000-00-00 00:00:00'".to_owned(),
         (None, _) => "NULL".to_owned(),
     }
 }
