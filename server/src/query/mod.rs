@@ -11,6 +11,7 @@ mod names;
 mod parse;
 mod plan;
 mod refused;
+mod rounding;
 
 use std::sync::Arc;
 
@@ -60,6 +61,7 @@ impl Engine {
             .with_config(session_config(&config))
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rule(Arc::new(rounding::RoundingCasts))
             .build();
         Ok(Self {
             catalogs,

@@ -208,6 +208,29 @@ fn what_would_be_answered_wrongly_is_refused() {
 }
 
 #[test]
+fn casts_round_also_where_they_are_compared() {
+    with_server(|address| async move {
+        let mut raw = Raw::start(address).await;
+        for (condition, rows) in [
+            ("CAST(d AS int) = 1", 2),
+            ("CAST(d AS int) > 1", 1),
+            ("CAST(d AS int) IN (1, 2)", 3),
+            ("CAST(d AS numeric(3,1)) = 1.2", 1),
+            ("CAST(CAST(d AS double precision) AS int) = 2", 1),
+            (
+                "CAST(2.5::float8 AS int) = 2 AND CAST(3.5::float8 AS int) = 4 AND CAST(2.5 AS int) = 3",
+                4,
+            ),
+        ] {
+            let sql =
+                format!("SELECT d FROM (VALUES (1.10), (1.15), (1.60), (NULL)) AS v(d) WHERE {condition}");
+            let expected = format!("T {}C", "D ".repeat(rows));
+            assert_eq!(raw.answer(&query(&sql)).await, expected, "{condition}");
+        }
+    });
+}
+
+#[test]
 fn more_planners_than_threads_wait_for_their_turn() {
     with_server(|address| async move {
         let mut sessions = Vec::new();
