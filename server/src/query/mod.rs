@@ -7,6 +7,7 @@ mod command;
 mod complexity;
 mod execute;
 mod explain;
+mod floats;
 mod names;
 mod parse;
 mod plan;
@@ -21,6 +22,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 
 pub(crate) use command::ends_transaction;
@@ -61,7 +63,7 @@ impl Engine {
             .with_config(session_config(&config))
             .with_runtime_env(runtime)
             .with_default_features()
-            .with_analyzer_rule(Arc::new(rounding::RoundingCasts))
+            .with_analyzer_rules(analyzer_rules())
             .build();
         Ok(Self {
             catalogs,
@@ -69,6 +71,14 @@ impl Engine {
             prototype,
         })
     }
+}
+
+/// DataFusion's rules that give a plan its types, between ours that give it PostgreSQL's meaning.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(floats::FloatsBesideNumerics)];
+    rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(rounding::RoundingCasts));
+    rules
 }
 
 /// DataFusion's settings that every statement starts from.

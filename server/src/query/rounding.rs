@@ -3,6 +3,8 @@
 //! DataFusion cuts the digits off, and takes `CAST(d AS int) = 1` for `d = 1`, as if the cast kept every value. With the
 //! rounding written out the cast does keep every value.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -60,7 +62,10 @@ fn rounded(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         _ => None,
     };
     Ok(match inner_rounded {
-        Some(rounded) => Transformed::yes(Expr::Cast(Cast::new_from_field(Box::new(rounded), field.clone()))),
+        Some(rounded) => Transformed::yes(Expr::Cast(Cast::new_from_field(
+            Box::new(rounded),
+            Arc::clone(field),
+        ))),
         None => Transformed::no(expr),
     })
 }

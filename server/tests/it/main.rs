@@ -231,6 +231,29 @@ fn casts_round_also_where_they_are_compared() {
 }
 
 #[test]
+fn numerics_beside_floats_are_floats() {
+    with_server(|address| async move {
+        let mut raw = Raw::start(address).await;
+        for (condition, rows) in [
+            ("f > 0.0", 3),
+            ("f > 1.5", 1),
+            ("f = 0.10000000000000001", 1),
+            ("0.1 = f", 1),
+            ("f IN (0.1, 7)", 1),
+            ("f BETWEEN 0.05 AND 2", 1),
+            ("f + 0.2 = 0.3", 0),
+            ("f * 10.0 > 0.99", 2),
+        ] {
+            let sql = format!(
+                "SELECT f FROM (VALUES (0.1::float8), ('1e-300'::float8), ('1e300'::float8), (NULL)) AS v(f) WHERE {condition}"
+            );
+            let expected = format!("T {}C", "D ".repeat(rows));
+            assert_eq!(raw.answer(&query(&sql)).await, expected, "{condition}");
+        }
+    });
+}
+
+#[test]
 fn more_planners_than_threads_wait_for_their_turn() {
     with_server(|address| async move {
         let mut sessions = Vec::new();
