@@ -3,11 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers panic")]
 
+#[cfg(test)]
+mod laws;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use causeway_s3::S3Options;
-use causeway_spi::{Connector, ConnectorOptions, ErrorKind, Secret, TableName};
+use causeway_spi::{Connector, ConnectorOptions, ErrorKind, Secret, Table, TableName};
 use datafusion::prelude::SessionContext;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
@@ -82,11 +85,16 @@ async fn put(store: &impl ObjectStore, location: &str, bytes: Vec<u8>) {
         .unwrap();
 }
 
-async fn session(catalog: &Arc<dyn Connector>, table: &str) -> SessionContext {
+async fn table(catalog: &Arc<dyn Connector>, table: &str) -> Arc<dyn Table> {
     let name = TableName::new("lake", "public", table);
-    let table = catalog.table(&name).await.unwrap().expect("the table exists");
+    catalog.table(&name).await.unwrap().expect("the table exists")
+}
+
+async fn session(catalog: &Arc<dyn Connector>, name: &str) -> SessionContext {
     let context = SessionContext::new();
-    context.register_table("t", table.native().unwrap()).unwrap();
+    context
+        .register_table("t", table(catalog, name).await.native().unwrap())
+        .unwrap();
     context
 }
 
