@@ -63,6 +63,8 @@ impl SqlState {
     pub const TOO_MANY_CONNECTIONS: Self = Self("53300");
     /// A limit of this server forbids it.
     pub const PROGRAM_LIMIT_EXCEEDED: Self = Self("54000");
+    /// A select list has too many columns.
+    pub const TOO_MANY_COLUMNS: Self = Self("54011");
     /// The statement is nested or chained too deeply.
     pub const STATEMENT_TOO_COMPLEX: Self = Self("54001");
     /// Cancelled by the user or by a timeout.

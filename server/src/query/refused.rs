@@ -12,8 +12,12 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::{QueryError, Result};
+use crate::sqlstate::SqlState;
 
-/// Refuses syntax that would be planned wrongly or ignored. Errors: 0A000.
+/// Most expressions in a select list, as in PostgreSQL: the planner compares each with all others.
+const COLUMNS_MAX: usize = 1_664;
+
+/// Refuses syntax that would be planned wrongly, ignored, or planned for ever. Errors: 0A000, 54011.
 pub(super) fn check_statement(statement: &Statement) -> Result<()> {
     match statement.visit(&mut SyntaxSearch) {
         ControlFlow::Continue(()) => Ok(()),
@@ -38,6 +42,12 @@ impl Visitor for SyntaxSearch {
         }
         let mut bodies = vec![query.body.as_ref()];
         while let Some(body) = bodies.pop() {
+            if let SetExpr::Select(select) = body
+                && select.projection.len() > COLUMNS_MAX
+            {
+                let message = format!("target lists can have at most {COLUMNS_MAX} entries");
+                return ControlFlow::Break(QueryError::new(SqlState::TOO_MANY_COLUMNS, message));
+            }
             if let SetExpr::SetOperation {
                 op,
                 set_quantifier,
