@@ -40,9 +40,9 @@ fn beside_floats(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if mixed(&[&left, &right], schema) => {
             Transformed::yes(Expr::BinaryExpr(BinaryExpr {
-                left: as_float(left),
+                left: as_float(*left),
                 op,
-                right: as_float(right),
+                right: as_float(*right),
             }))
         }
         Expr::Between(Between {
@@ -51,10 +51,10 @@ fn beside_floats(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             low,
             high,
         }) if mixed(&[&expr, &low, &high], schema) => Transformed::yes(Expr::Between(Between {
-            expr: as_float(expr),
+            expr: as_float(*expr),
             negated,
-            low: as_float(low),
-            high: as_float(high),
+            low: as_float(*low),
+            high: as_float(*high),
         })),
         Expr::InList(InList { expr, list, negated })
             if mixed(
@@ -65,7 +65,7 @@ fn beside_floats(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             let list = list.into_iter().map(|item| cast(item, DataType::Float64));
             Transformed::yes(Expr::InList(InList {
                 list: list.collect(),
-                expr: as_float(expr),
+                expr: as_float(*expr),
                 negated,
             }))
         }
@@ -87,6 +87,6 @@ fn mixed(expressions: &[&Expr], schema: &DFSchema) -> bool {
     numerics && floats
 }
 
-fn as_float(expr: Box<Expr>) -> Box<Expr> {
-    Box::new(cast(*expr, DataType::Float64))
+fn as_float(expr: Expr) -> Box<Expr> {
+    Box::new(cast(expr, DataType::Float64))
 }
