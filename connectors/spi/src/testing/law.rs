@@ -33,6 +33,7 @@ pub struct LawSubject {
     pub(super) copy: RecordBatch,
     pub(super) provider: ProviderOf,
     shares: Shares,
+    tables_of_source: u64,
 }
 
 impl fmt::Debug for LawSubject {
@@ -50,7 +51,15 @@ impl LawSubject {
             copy,
             provider: |table, settings, notes| Arc::new(SourceTable::new(table, settings, notes)),
             shares: Shares::default(),
+            tables_of_source: 1,
         }
+    }
+
+    /// Says that this is one of `tables` of its source, which share the source's checks evenly.
+    #[must_use]
+    pub fn one_of(mut self, tables: u64) -> Self {
+        self.tables_of_source = tables.max(1);
+        self
     }
 
     /// Sets the least shares of conditions, joins and limits that must reach the source.
@@ -109,7 +118,8 @@ impl LawOptions {
 /// little reached the source.
 pub async fn run_laws(subject: &LawSubject) {
     let mut report = LawReport::default();
-    for options in LawOptions::from_env() {
+    for mut options in LawOptions::from_env() {
+        options.checks = options.checks.div_ceil(subject.tables_of_source);
         let outcome = check_laws(subject, options).await;
         let violation = outcome
             .as_ref()
