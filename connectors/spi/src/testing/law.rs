@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, Result};
 
-use super::court::Court;
+use super::court::{Court, Finding};
 use super::report::{LawReport, LawViolation, Shares};
 use crate::connector::Table;
 use crate::settings::ScanSettings;
@@ -149,40 +149,49 @@ pub async fn check_laws(subject: &LawSubject, options: LawOptions) -> Result<Law
         })
         .collect();
     let mut report = LawReport::default();
+    let mut first: Option<(u64, Finding)> = None;
     for lane in lanes {
         match lane.await {
-            Ok(part) => report.add(&part.map_err(|error| subject.broken_set_up(&error))?),
+            Ok(part) => {
+                let (part, found) = part.map_err(|error| subject.broken_set_up(&error))?;
+                report.add(&part);
+                first = first.into_iter().chain(found).min_by_key(|(index, _)| *index);
+            }
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
-    let first = broken.load(Ordering::Relaxed);
-    if first >= options.checks {
+    let Some((index, finding)) = first else {
         return Ok(report);
-    }
+    };
     let court = Court::new(subject).map_err(|error| subject.broken_set_up(&error))?;
-    let violation = court
-        .violation(options.seed.wrapping_add(first), options.shrink_steps_max)
-        .await;
+    let seed = options.seed.wrapping_add(index);
+    let violation = court.violation(seed, finding, options.shrink_steps_max).await;
     Err(Box::new(LawViolation {
-        checks_before: first,
+        checks_before: index,
         ..violation
     }))
 }
 
 /// Every [`LANES`]th check below the first broken one; lowers that to what it finds itself.
-async fn check_lane(subject: &LawSubject, seed: u64, lane: u64, broken: &AtomicU64) -> Result<LawReport> {
+async fn check_lane(
+    subject: &LawSubject,
+    seed: u64,
+    lane: u64,
+    broken: &AtomicU64,
+) -> Result<(LawReport, Option<(u64, Finding)>)> {
     let court = Court::new(subject)?;
     let mut report = LawReport::default();
     let mut index = lane;
     while index < broken.load(Ordering::Relaxed) {
         let (part, finding) = court.check_seed(seed.wrapping_add(index)).await;
         report.add(&part);
-        if finding.is_some() {
+        if let Some(finding) = finding {
             broken.fetch_min(index, Ordering::Relaxed);
+            return Ok((report, Some((index, finding))));
         }
         index += LANES;
     }
-    Ok(report)
+    Ok((report, None))
 }
 
 impl LawSubject {
