@@ -30,7 +30,7 @@ pub use filter::{Filter, Pushdown, Verdict, scalar_text};
 pub use scan::{BatchStream, ReadContext, ReadMetrics, Scan, ScanFilter, Split};
 pub use scan_exec::{ScanExec, ScanMode};
 pub use secret::Secret;
-pub use settings::{ScanSettings, enable_key_lookups};
+pub use settings::{ScanSettings, engine_settings};
 pub use source_table::{ScanNote, ScanNotes, SourceTable};
 pub use statistics::{ColumnEstimate, TableStatistics};
 pub use types::{canonical_type, check_canonical};

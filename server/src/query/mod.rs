@@ -16,7 +16,7 @@ mod rounding;
 
 use std::sync::Arc;
 
-use causeway_spi::enable_key_lookups;
+use causeway_spi::engine_settings;
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -92,5 +92,5 @@ fn session_config(config: &ServerConfig) -> SessionConfig {
     options.sql_parser.collect_spans = true;
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
-    enable_key_lookups(session)
+    engine_settings(session)
 }

@@ -14,7 +14,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::compare::Rows;
 use super::query::{Join, Query};
-use crate::settings::enable_key_lookups;
+use crate::settings::engine_settings;
 
 /// A query that takes longer has dead-locked.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -167,7 +167,7 @@ fn session(side: &SideConfig) -> SessionContext {
         optimizer.hash_join_single_partition_threshold = 0;
         optimizer.hash_join_single_partition_threshold_rows = 0;
     }
-    SessionContext::new_with_config(enable_key_lookups(config))
+    SessionContext::new_with_config(engine_settings(config))
 }
 
 /// What the server sets with pushdown off: files leave nothing out by statistics, filters or joins either.

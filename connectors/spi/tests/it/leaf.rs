@@ -8,9 +8,7 @@ use std::time::Duration;
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use causeway_spi::testing::CanonicalTable;
-use causeway_spi::{
-    ConnectorError, ErrorKind, ScanExec, ScanSettings, SourceTable, Table, enable_key_lookups,
-};
+use causeway_spi::{ConnectorError, ErrorKind, ScanExec, ScanSettings, SourceTable, Table, engine_settings};
 use datafusion::common::DataFusionError;
 use datafusion::datasource::MemTable;
 use datafusion::execution::TaskContext;
@@ -39,7 +37,7 @@ fn session(partitions: usize) -> SessionContext {
         optimizer.hash_join_single_partition_threshold = 0;
         optimizer.hash_join_single_partition_threshold_rows = 0;
     }
-    SessionContext::new_with_config(enable_key_lookups(config))
+    SessionContext::new_with_config(engine_settings(config))
 }
 
 fn with_table(context: &SessionContext, table: Arc<dyn Table>, settings: ScanSettings) {
