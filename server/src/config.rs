@@ -10,6 +10,8 @@ use causeway_spi::{Connector, deserialize_duration};
 use serde::Deserialize;
 
 use crate::connectors;
+use crate::frontend::pg::Door;
+use crate::security::{Authentication, Tls, TlsConfig, UserConfig, Users};
 
 /// The names that no catalog may have: they are, or will be, catalogs and schemas of the server itself.
 const RESERVED_CATALOGS: [&str; 4] = ["causeway", "system", "pg_catalog", "information_schema"];
@@ -21,8 +23,14 @@ const SOURCE_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
-    /// Address of the Postgres endpoint. Loopback only, since there is no login yet. Default `127.0.0.1:5433`.
+    /// Address of the Postgres endpoint. Anywhere but on loopback it needs `tls`. Default `127.0.0.1:5433`.
     pub listen: SocketAddr,
+    /// How clients log in: `"scram-sha-256"` against `[users]`, or `"trust"`, on loopback only. Default `"scram-sha-256"`.
+    pub authentication: Authentication,
+    /// Certificate and key of the endpoint. Default: no TLS.
+    pub tls: Option<TlsConfig>,
+    /// Lets clients connect without TLS from other machines, as behind a proxy that encrypts. Default `false`.
+    pub plaintext_allowed: bool,
     /// Most client connections at once; the next one is refused with 53300. Default 1000, at least 1.
     pub connections_max: usize,
     /// The longest wait for one answer of a source. Default `"60s"`, at least `"100ms"`.
@@ -43,6 +51,9 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5433)),
+            authentication: Authentication::default(),
+            tls: None,
+            plaintext_allowed: false,
             connections_max: 1000,
             source_timeout: Duration::from_secs(60),
             metadata_ttl: Duration::from_secs(30),
@@ -56,9 +67,18 @@ impl Default for ServerConfig {
 impl ServerConfig {
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if !self.listen.ip().is_loopback() {
+        let loopback = self.listen.ip().is_loopback();
+        if self.authentication == Authentication::Trust && !loopback {
             problems.push(format!(
-                "server.listen: {} is not a loopback address; without a login only local clients may connect",
+                "server.authentication: \"trust\" believes every client, and {} is not a loopback address; \
+                 add [users] and drop it",
+                self.listen
+            ));
+        }
+        if self.tls.is_none() && !loopback && !self.plaintext_allowed {
+            problems.push(format!(
+                "server.tls: is missing, and {} is not a loopback address; set cert_file and key_file, or \
+                 server.plaintext_allowed = true",
                 self.listen
             ));
         }
@@ -86,6 +106,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// The catalogs by name.
     pub catalogs: BTreeMap<String, Arc<dyn Connector>>,
+    /// Users and TLS.
+    pub door: Door,
 }
 
 /// Every problem of a configuration, each with its key's path.
@@ -101,7 +123,37 @@ struct ConfigFile {
     #[serde(default)]
     server: ServerConfig,
     #[serde(default)]
+    users: BTreeMap<String, UserConfig>,
+    #[serde(default)]
     catalogs: BTreeMap<String, toml::Table>,
+}
+
+impl ConfigFile {
+    /// Reads what stands at the door, and notes every problem with it.
+    fn door(&self, problems: &mut Vec<String>) -> Door {
+        let mut note = |problem| problems.push(problem);
+        let loopback = self.server.listen.ip().is_loopback();
+        let tls = self
+            .server
+            .tls
+            .as_ref()
+            .and_then(|tls| Tls::read(tls, loopback).map_err(&mut note).ok());
+        let users = Users::new(&self.users)
+            .map_err(|wrong| wrong.into_iter().for_each(&mut note))
+            .ok();
+        let users = match self.server.authentication {
+            Authentication::Trust => None,
+            Authentication::ScramSha256 => {
+                if users.as_ref().is_some_and(Users::is_empty) {
+                    note("users: there are none, so nobody could log in; add [users.NAME] with what causeway \
+                          hash-password prints, or set server.authentication = \"trust\" for a server on loopback"
+                        .to_owned());
+                }
+                users
+            }
+        };
+        Door { users, tls }
+    }
 }
 
 impl Config {
@@ -119,6 +171,7 @@ impl Config {
             problems: vec![error.to_string().trim_end().to_owned()],
         })?;
         let mut problems = file.server.problems();
+        let door = file.door(&mut problems);
         let mut catalogs = BTreeMap::new();
         for (name, options) in file.catalogs {
             match open_catalog(&name, options) {
@@ -132,6 +185,7 @@ impl Config {
             Ok(Self {
                 server: file.server,
                 catalogs,
+                door,
             })
         } else {
             Err(ConfigError { problems })
@@ -184,8 +238,35 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_configuration_has_the_defaults() {
-        let config = Config::parse("").unwrap();
+    fn nobody_could_log_in_without_users() {
+        let error = Config::parse("").unwrap_err().to_string();
+        assert!(error.contains("users: there are none"), "{error}");
+        let error = Config::parse("[users.ann]\nverifier = \"s3cret\"\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("users.ann.verifier") && !error.contains("s3cret"),
+            "{error}"
+        );
+        let verifier = crate::security::Verifier::of_password("pencil").to_stored();
+        let config = Config::parse(&format!("[users.ann]\nverifier = {verifier:?}\n")).unwrap();
+        assert!(config.door.users.is_some() && config.door.tls.is_none());
+    }
+
+    #[test]
+    fn other_machines_need_tls_and_a_login() {
+        let error =
+            Config::parse("[server]\nlisten = \"0.0.0.0:1\"\nauthentication = \"trust\"\n").unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("server.authentication") && error.contains("server.tls"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_smallest_configuration_has_the_defaults() {
+        let config = Config::parse("[server]\nauthentication = \"trust\"\n").unwrap();
         assert_eq!(config.server.listen.port(), 5433);
         assert!(config.catalogs.is_empty());
     }

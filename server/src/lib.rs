@@ -5,6 +5,7 @@
 //! - [`session`]: one client's state
 //! - [`catalog`]: names to tables
 //! - [`query`]: the stages of a statement
+//! - [`security`]: who may connect, and TLS
 //! - [`error`], [`sqlstate`]: what a client is told when something is wrong
 //!
 //! Dependencies point one way: `frontend -> query -> {session, catalog} -> causeway-spi <- connectors`.
@@ -15,6 +16,7 @@ mod connectors;
 pub mod error;
 pub mod frontend;
 pub mod query;
+pub mod security;
 pub mod session;
 pub mod sqlstate;
 
@@ -58,7 +60,12 @@ impl Server {
         let listener = TcpListener::bind(engine.config.listen).await?;
         let address = listener.local_addr()?;
         let stopping = CancellationToken::new();
-        let endpoint = tokio::spawn(frontend::pg::serve(listener, Arc::new(engine), stopping.clone()));
+        let endpoint = tokio::spawn(frontend::pg::serve(
+            listener,
+            Arc::new(engine),
+            config.door,
+            stopping.clone(),
+        ));
         Ok(Self {
             address,
             stopping,

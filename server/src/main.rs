@@ -1,4 +1,4 @@
-//! The commands: `causeway serve --config causeway.toml`.
+//! The commands: `causeway serve --config causeway.toml`, `causeway hash-password`.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use causeway::config::Config;
+use causeway::security::Verifier;
 use causeway::{BLOCKING_THREADS_MAX, Server, THREAD_STACK_BYTES};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +31,8 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Reads a password and prints the verifier that `[users]` stores.
+    HashPassword,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -39,8 +42,27 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    let Command::Serve { config } = Arguments::parse().command;
-    let config = Config::read(&config)?;
+    match Arguments::parse().command {
+        Command::Serve { config } => run_server(Config::read(&config)?),
+        Command::HashPassword => hash_password(),
+    }
+}
+
+/// From a terminal the password is asked for and not shown; else it is the first line of the input.
+fn hash_password() -> anyhow::Result<()> {
+    let password = if std::io::stdin().is_terminal() {
+        rpassword::prompt_password("Password: ")?
+    } else {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line)?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    anyhow::ensure!(!password.is_empty(), "the password is empty");
+    println!("{}", Verifier::of_password(&password).to_stored());
+    Ok(())
+}
+
+fn run_server(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(THREAD_STACK_BYTES)

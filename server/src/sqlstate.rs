@@ -29,6 +29,8 @@ impl SqlState {
     pub const IN_FAILED_SQL_TRANSACTION: Self = Self("25P02");
     /// The login names something that may not log in.
     pub const INVALID_AUTHORIZATION: Self = Self("28000");
+    /// The password is wrong, or the user does not exist.
+    pub const INVALID_PASSWORD: Self = Self("28P01");
     /// No such catalog.
     pub const UNDEFINED_CATALOG: Self = Self("3D000");
     /// No such schema.

@@ -19,6 +19,7 @@ pub struct RedisTable {
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     server: String,
+    users: String,
     catalogs: String,
     environment: Vec<(String, String)>,
 }
@@ -78,6 +79,13 @@ impl Config {
         self
     }
 
+    /// A user who logs in with what `verifier` was made of. Without any, every client is trusted.
+    #[must_use]
+    pub fn user(mut self, name: &str, verifier: &str) -> Self {
+        self.users += &format!("[users.{name}]\nverifier = {verifier:?}\n\n");
+        self
+    }
+
     /// Sets an option of the server, such as `source_timeout = "3s"`.
     #[must_use]
     pub fn server(mut self, line: &str) -> Self {
@@ -87,9 +95,14 @@ impl Config {
 
     /// The file's text for a server that listens on `port`.
     pub fn render(&self, port: u16) -> String {
+        let login = if self.users.is_empty() {
+            "authentication = \"trust\"\n"
+        } else {
+            ""
+        };
         format!(
-            "[server]\nlisten = \"127.0.0.1:{port}\"\n{}\n{}",
-            self.server, self.catalogs
+            "[server]\nlisten = \"127.0.0.1:{port}\"\n{login}{}\n{}{}",
+            self.server, self.users, self.catalogs
         )
     }
 

@@ -125,7 +125,7 @@ impl Drop for Server {
 }
 
 /// `target/<profile>/causeway`: test executables are in `target/<profile>/deps`.
-fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let profile = test
         .parent()

@@ -37,8 +37,7 @@ const LOOKUP_KEYS_BYTES_MAX: usize = 32 << 20;
 /// What every session of DataFusion needs, so that answers are right and keys reach the sources.
 ///
 /// Joins hand up to [`LOOKUP_KEYS_MAX`] keys to leaves that can look them up; DataFusion's default stops at 150. The
-/// filters that `min` and `max` leave at Parquet scans are off: with them a query of the law harness over four files
-/// gave another answer once in many thousand runs.
+/// filters that `min` and `max` leave at scans are off: above a partitioned join they gave wrong answers over Parquet.
 pub fn engine_settings(mut config: SessionConfig) -> SessionConfig {
     let optimizer = &mut config.options_mut().optimizer;
     optimizer.hash_join_inlist_pushdown_max_distinct_values = LOOKUP_KEYS_MAX;

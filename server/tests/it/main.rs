@@ -27,7 +27,11 @@ fn with_server<F: Future<Output = ()>>(test: impl FnOnce(SocketAddr) -> F) {
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("causeway.toml");
-        std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+        std::fs::write(
+            &path,
+            "[server]\nlisten = \"127.0.0.1:0\"\nauthentication = \"trust\"\n",
+        )
+        .unwrap();
         let server = Server::start(Config::read(&path).unwrap()).await.unwrap();
         test(server.address()).await;
         server.stop().await;

@@ -10,6 +10,7 @@ mod changes;
 mod errors;
 mod federation;
 mod fixtures;
+mod login;
 mod mysql;
 mod names;
 mod protocol;

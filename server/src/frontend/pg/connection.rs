@@ -16,9 +16,7 @@ use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::{
     CommandComplete, EmptyQueryResponse, ReadyForQuery, TransactionStatus as WireStatus,
 };
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Semaphore;
 use tokio::time::Instant as Deadline;
 
@@ -26,7 +24,8 @@ use super::Endpoint;
 use super::encode::RowEncoder;
 use super::error::{Severity, append, response};
 use super::reader::{Message, ReadError, Reader};
-use super::startup::{parameter_status, start};
+use super::socket::Writer;
+use super::startup::{Opened, negotiate, parameter_status, refuse, start};
 use super::types::row_description;
 use crate::error::QueryError;
 use crate::query::{self, Engine, ParsedStatement, PlanContext, QueryHandle};
@@ -61,25 +60,33 @@ impl From<io::Error> for Failure {
 
 /// Runs a connection until it ends.
 pub(super) async fn run(socket: TcpStream, session_id: i32, endpoint: Arc<Endpoint>) -> io::Result<()> {
-    let (read, mut write) = socket.into_split();
-    let mut reader = Reader::new(read);
-    let started = tokio::select! {
-        started = start(&mut reader, &mut write, session_id, &endpoint) => started,
+    let opening = async {
+        match negotiate(socket, endpoint.tls.as_ref()).await? {
+            Some(wire) => start(wire, session_id, &endpoint).await,
+            None => Ok(None),
+        }
+    };
+    let opened = tokio::select! {
+        opened = opening => opened?,
         () = tokio::time::sleep(STARTUP_TIMEOUT) => {
-            tracing::debug!(session_id, "the client sent no startup packet in time");
+            tracing::debug!(session_id, "the client did not log in in time");
             return Ok(());
         }
         () = endpoint.stopping.cancelled() => return Ok(()),
     };
-    let (session, _permit) = match started {
-        Ok(Some(opened)) => opened,
-        Ok(None) => return Ok(()),
-        Err(error) => return refuse(&mut write, error).await,
+    let Some(Opened {
+        session,
+        mut reader,
+        writer,
+        permit: _permit,
+    }) = opened
+    else {
+        return Ok(());
     };
     let mut connection = Connection {
         session,
         endpoint: Arc::clone(&endpoint),
-        write,
+        write: writer,
         out: BytesMut::with_capacity(8 << 10),
     };
     let ended = connection.serve(&mut reader).await;
@@ -87,23 +94,10 @@ pub(super) async fn run(socket: TcpStream, session_id: i32, endpoint: Arc<Endpoi
     ended
 }
 
-/// Tells the client why the connection ends.
-async fn refuse(write: &mut OwnedWriteHalf, error: ReadError) -> io::Result<()> {
-    match error {
-        ReadError::Io(error) => Err(error),
-        ReadError::Protocol(error) => {
-            let mut out = BytesMut::new();
-            append(&mut out, &response(&error, Severity::Fatal, None));
-            write.write_all(&out).await?;
-            write.shutdown().await
-        }
-    }
-}
-
 struct Connection {
     session: Session,
     endpoint: Arc<Endpoint>,
-    write: OwnedWriteHalf,
+    write: Writer,
     out: BytesMut,
 }
 

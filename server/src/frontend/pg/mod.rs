@@ -7,7 +7,9 @@ mod cancel;
 mod connection;
 mod encode;
 mod error;
+mod login;
 mod reader;
+mod socket;
 mod startup;
 mod text;
 mod types;
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::PLANNERS_MAX;
 use crate::query::Engine;
+use crate::security::{Tls, Users};
 use cancel::CancelRegistry;
 
 /// What all connections of the endpoint share.
@@ -29,20 +32,34 @@ use cancel::CancelRegistry;
 struct Endpoint {
     engine: Arc<Engine>,
     cancels: CancelRegistry,
+    /// Who may log in; `None` where every name is believed.
+    users: Option<Users>,
+    tls: Option<Tls>,
     permits: Arc<Semaphore>,
     planners: Arc<Semaphore>,
     next_session: AtomicI32,
     stopping: CancellationToken,
 }
 
+/// Who may come in, and how the wire is protected.
+#[derive(Debug)]
+pub struct Door {
+    /// Who may log in; `None` where every name is believed.
+    pub users: Option<Users>,
+    /// TLS, if it is configured.
+    pub tls: Option<Tls>,
+}
+
 /// Accepts connections until `stopping` fires, then waits until the running ones have ended.
-pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stopping: CancellationToken) {
+pub async fn serve(listener: TcpListener, engine: Arc<Engine>, door: Door, stopping: CancellationToken) {
     let permits = Arc::new(Semaphore::new(
         engine.config.connections_max.min(Semaphore::MAX_PERMITS),
     ));
     let endpoint = Arc::new(Endpoint {
         engine,
         cancels: CancelRegistry::default(),
+        users: door.users,
+        tls: door.tls,
         permits,
         planners: Arc::new(Semaphore::new(PLANNERS_MAX)),
         next_session: AtomicI32::new(1),

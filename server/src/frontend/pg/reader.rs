@@ -4,13 +4,15 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 
+use super::socket::SocketReader;
 use crate::error::QueryError;
 use crate::sqlstate::SqlState;
 
 /// Longest first packet, as in PostgreSQL.
 const STARTUP_BYTES_MAX: usize = 10_000;
+/// Longest message of a login, as in PostgreSQL.
+const PASSWORD_BYTES_MAX: usize = 65_536;
 /// Longest message of a session: the longest statement and its envelope.
 const MESSAGE_BYTES_MAX: usize = (16 << 20) + 1_024;
 /// Most bytes read ahead while a statement runs.
@@ -49,42 +51,72 @@ pub(super) enum Message {
 /// Reads messages.
 #[derive(Debug)]
 pub(super) struct Reader {
-    half: OwnedReadHalf,
+    half: SocketReader,
     buffer: BytesMut,
 }
 
 impl Reader {
-    pub(super) fn new(half: OwnedReadHalf) -> Self {
-        Self {
-            half,
-            buffer: BytesMut::with_capacity(1024),
-        }
+    /// Reads from `half` after `buffer`, which was read already.
+    pub(super) fn new(half: SocketReader, buffer: BytesMut) -> Self {
+        Self { half, buffer }
     }
 
     /// The first packet, as its code and body: it has no type byte. `None` at the end of the connection.
     pub(super) async fn first_packet(&mut self) -> Result<Option<(i32, BytesMut)>, ReadError> {
-        while self.buffer.len() < 8 {
-            if self.half.read_buf(&mut self.buffer).await? == 0 {
-                return Ok(None);
-            }
-        }
-        let length = usize::try_from(self.buffer.get_i32()).unwrap_or(0);
-        if !(8..=STARTUP_BYTES_MAX).contains(&length) {
-            return Err(ReadError::Protocol(violation("invalid length of startup packet")));
-        }
-        while self.buffer.len() < length - 4 {
-            if self.half.read_buf(&mut self.buffer).await? == 0 {
-                return Ok(None);
-            }
-        }
-        let mut body = self.buffer.split_to(length - 4);
+        let Some(length) = self.length(0, 8..=STARTUP_BYTES_MAX).await? else {
+            return Ok(None);
+        };
+        let Some(mut body) = self.body(4, length - 4).await? else {
+            return Ok(None);
+        };
         let code = body.get_i32();
         Ok(Some((code, body)))
     }
 
-    /// Whether bytes wait that were sent before an answer could have been read.
-    pub(super) fn has_unread(&self) -> bool {
-        !self.buffer.is_empty()
+    /// The body of the next message of a login. `None` at the end of the connection.
+    pub(super) async fn password(&mut self) -> Result<Option<BytesMut>, ReadError> {
+        let Some(length) = self.length(1, 4..=PASSWORD_BYTES_MAX).await? else {
+            return Ok(None);
+        };
+        if self.buffer.first() != Some(&b'p') {
+            return Err(ReadError::Protocol(violation("expected password response")));
+        }
+        self.body(5, length - 4).await
+    }
+
+    /// The length of the message at the front, which stands `after` as many bytes.
+    async fn length(
+        &mut self,
+        after: usize,
+        allowed: std::ops::RangeInclusive<usize>,
+    ) -> Result<Option<usize>, ReadError> {
+        if !self.fill(after + 4).await? {
+            return Ok(None);
+        }
+        let mut front = self.buffer.get(after..).unwrap_or_default();
+        match usize::try_from(front.get_i32()) {
+            Ok(length) if allowed.contains(&length) => Ok(Some(length)),
+            _ => Err(ReadError::Protocol(violation("invalid length of startup packet"))),
+        }
+    }
+
+    /// Takes a head of `head` bytes and a body out of the buffer, and gives the body.
+    async fn body(&mut self, head: usize, length: usize) -> Result<Option<BytesMut>, ReadError> {
+        if !self.fill(head + length).await? {
+            return Ok(None);
+        }
+        self.buffer.advance(head);
+        Ok(Some(self.buffer.split_to(length)))
+    }
+
+    /// Reads until `bytes` are there; `false` at the end of the connection.
+    async fn fill(&mut self, bytes: usize) -> Result<bool, ReadError> {
+        while self.buffer.len() < bytes {
+            if self.half.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The next message; `None` at the end of the connection.

@@ -1,5 +1,6 @@
-//! The start of a connection: encryption requests, CancelRequest, StartupMessage. Ends in a session or in nothing.
+//! The start of a connection: encryption, CancelRequest, StartupMessage, login. Ends in a session or in nothing.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -8,15 +9,19 @@ use pgwire::messages::response::{ReadyForQuery, TransactionStatus as WireStatus}
 use pgwire::messages::startup::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
 };
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::either::Either;
 
 use super::Endpoint;
 use super::error::{Severity, append, response};
+use super::login::authenticate;
 use super::reader::{ReadError, Reader};
+use super::socket::{Socket, Writer};
 use crate::catalog::ALL_CATALOGS;
 use crate::error::QueryError;
+use crate::security::Tls;
 use crate::session::Session;
 use crate::sqlstate::SqlState;
 
@@ -24,78 +29,190 @@ const SSL_REQUEST: i32 = 80_877_103;
 const GSS_ENCRYPTION_REQUEST: i32 = 80_877_104;
 const CANCEL_REQUEST: i32 = 80_877_102;
 const PROTOCOL_MAJOR: i32 = 3;
+/// An encryption request: its length and its code. The head of any other first packet is as long.
+const ENCRYPTION_REQUEST_BYTES: usize = 8;
+/// The first byte of a TLS handshake; no startup packet is long enough to begin with it.
+const TLS_HANDSHAKE: u8 = 0x16;
 /// Most encryption requests before the start: one of each kind.
 const ENCRYPTION_REQUESTS_MAX: usize = 2;
 
+/// A connection whose encryption is settled.
+#[derive(Debug)]
+pub(super) struct Wire {
+    socket: Socket,
+    /// What was read of the packet after the encryption requests.
+    head: BytesMut,
+}
+
+/// Answers the encryption requests that come first. `None`: the client has gone, or its TLS handshake failed.
+///
+/// No byte is read beyond a request, so that nothing that was sent in the clear can pass for encrypted.
+pub(super) async fn negotiate(socket: TcpStream, tls: Option<&Tls>) -> io::Result<Option<Wire>> {
+    let mut socket: Socket = Either::Left(socket);
+    for answered in 0..=ENCRYPTION_REQUESTS_MAX {
+        if let (Either::Left(plain), Some(tls)) = (&socket, tls)
+            && begins_with_tls(plain).await?
+        {
+            match encrypt(socket, tls).await {
+                Some(encrypted) => socket = encrypted,
+                None => return Ok(None),
+            }
+        }
+        let mut head = [0; ENCRYPTION_REQUEST_BYTES];
+        match socket.read_exact(&mut head).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let [_, _, _, _, code @ ..] = head;
+        let code = i32::from_be_bytes(code);
+        let encryption = [SSL_REQUEST, GSS_ENCRYPTION_REQUEST].contains(&code);
+        if !encryption || answered == ENCRYPTION_REQUESTS_MAX {
+            let head = BytesMut::from(&head[..]);
+            return Ok(Some(Wire { socket, head }));
+        }
+        match (&socket, tls) {
+            (Either::Left(_), Some(tls)) if code == SSL_REQUEST => {
+                socket.write_all(b"S").await?;
+                match encrypt(socket, tls).await {
+                    Some(encrypted) => socket = encrypted,
+                    None => return Ok(None),
+                }
+            }
+            _ => {
+                socket.write_all(b"N").await?;
+                socket.flush().await?;
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the client begins with TLS at once, without asking. `false` also when it has gone.
+async fn begins_with_tls(socket: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; 1];
+    Ok(socket.peek(&mut first).await? == 1 && first == [TLS_HANDSHAKE])
+}
+
+/// Accepts the handshake of a socket that is plain still. `None`: it failed.
+async fn encrypt(socket: Socket, tls: &Tls) -> Option<Socket> {
+    let Either::Left(plain) = socket else {
+        return Some(socket);
+    };
+    match tls.acceptor.accept(plain).await {
+        Ok(encrypted) => Some(Either::Right(Box::new(encrypted))),
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+    }
+}
+
+/// A connection that has its session.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) session: Session,
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
+    /// One of the server's connections; free again when it is dropped.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
 /// Brings a connection to its first ReadyForQuery. `None`: it was a cancel request, was refused, or has gone.
-pub(super) async fn start(
+pub(super) async fn start(wire: Wire, session_id: i32, endpoint: &Endpoint) -> io::Result<Option<Opened>> {
+    let tls = match &wire.socket {
+        Either::Left(_) => None,
+        Either::Right(_) => endpoint.tls.as_ref(),
+    };
+    let (read, write) = tokio::io::split(wire.socket);
+    let (mut reader, mut writer) = (Reader::new(read, wire.head), Writer::new(write));
+    match open(&mut reader, &mut writer, tls, session_id, endpoint).await {
+        Ok(opened) => Ok(opened.map(|(session, permit)| Opened {
+            session,
+            reader,
+            writer,
+            permit,
+        })),
+        Err(error) => refuse(&mut writer, error).await.map(|()| None),
+    }
+}
+
+/// Tells the client why the connection ends.
+pub(super) async fn refuse(writer: &mut Writer, error: ReadError) -> io::Result<()> {
+    match error {
+        ReadError::Io(error) => Err(error),
+        ReadError::Protocol(error) => {
+            let mut out = BytesMut::new();
+            append(&mut out, &response(&error, Severity::Fatal, None));
+            writer.write_all(&out).await?;
+            writer.shutdown().await
+        }
+    }
+}
+
+async fn open(
     reader: &mut Reader,
-    writer: &mut OwnedWriteHalf,
+    writer: &mut Writer,
+    tls: Option<&Tls>,
     session_id: i32,
     endpoint: &Endpoint,
 ) -> Result<Option<(Session, OwnedSemaphorePermit)>, ReadError> {
-    let Some((code, body)) = first_request(reader, writer).await? else {
+    let Some((code, body)) = reader.first_packet().await? else {
         return Ok(None);
     };
     if code == CANCEL_REQUEST {
         cancel(&body, endpoint);
         return Ok(None);
     }
-    let parameters = match parse_startup(code, &body) {
-        Ok(parameters) => parameters,
-        Err(error) => return Err(ReadError::Protocol(error)),
+    let parameters = parse_startup(code, &body).map_err(ReadError::Protocol)?;
+    let user = user_of(&parameters).map_err(ReadError::Protocol)?;
+    if tls.is_none() && endpoint.tls.as_ref().is_some_and(|tls| tls.required) {
+        let error = QueryError::new(SqlState::INVALID_AUTHORIZATION, "the server requires encryption")
+            .hint("Connect with sslmode=require or stronger.");
+        return Err(ReadError::Protocol(error));
+    }
+    if let Some(users) = &endpoint.users
+        && !authenticate(reader, writer, user, users, tls)
+            .await
+            .inspect_err(|error| log_refusal(session_id, user, error))?
+    {
+        return Ok(None);
+    }
+    // Who is not known is told nothing about databases and settings. Cancel requests come on connections of their own:
+    // only sessions count.
+    let session = open_session(session_id, user, &parameters, endpoint).map_err(ReadError::Protocol)?;
+    let Ok(permit) = Arc::clone(&endpoint.permits).try_acquire_owned() else {
+        return Err(ReadError::Protocol(QueryError::new(
+            SqlState::TOO_MANY_CONNECTIONS,
+            "sorry, too many clients already",
+        )));
     };
     let mut out = BytesMut::new();
-    // Cancel requests come on connections of their own: only sessions count.
-    let opened = open_session(session_id, &parameters, endpoint).and_then(|session| {
-        match Arc::clone(&endpoint.permits).try_acquire_owned() {
-            Ok(permit) => Ok((session, permit)),
-            Err(_) => Err(QueryError::new(
-                SqlState::TOO_MANY_CONNECTIONS,
-                "sorry, too many clients already",
-            )),
-        }
-    });
-    let (session, permit) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            append(&mut out, &response(&error, Severity::Fatal, None));
-            writer.write_all(&out).await?;
-            return Ok(None);
-        }
-    };
     greet(&mut out, &session, code & 0xffff, &parameters, endpoint);
     writer.write_all(&out).await?;
     Ok(Some((session, permit)))
 }
 
-/// The first request that is not about encryption; those are answered "no": there is no TLS yet.
-async fn first_request(
-    reader: &mut Reader,
-    writer: &mut OwnedWriteHalf,
-) -> Result<Option<(i32, BytesMut)>, ReadError> {
-    for _ in 0..=ENCRYPTION_REQUESTS_MAX {
-        let Some((code, body)) = reader.first_packet().await? else {
-            return Ok(None);
-        };
-        if code != SSL_REQUEST && code != GSS_ENCRYPTION_REQUEST {
-            return Ok(Some((code, body)));
-        }
-        if reader.has_unread() {
-            // Bytes sent before our answer could have been put there by somebody else.
-            let message = "received unencrypted data after an encryption request";
-            return Err(ReadError::Protocol(QueryError::new(
-                SqlState::PROTOCOL_VIOLATION,
-                message,
-            )));
-        }
-        writer.write_all(b"N").await?;
+fn log_refusal(session_id: i32, user: &str, error: &ReadError) {
+    if let ReadError::Protocol(error) = error {
+        tracing::warn!(session_id, user, sqlstate = error.state.code(), "login refused");
     }
-    let message = "too many encryption requests";
-    Err(ReadError::Protocol(QueryError::new(
-        SqlState::PROTOCOL_VIOLATION,
-        message,
-    )))
+}
+
+/// The first non-empty value of a startup parameter.
+fn parameter<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    parameters
+        .iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.as_str())
+        .filter(|value| !value.is_empty())
+}
+
+fn user_of(parameters: &[(String, String)]) -> Result<&str, QueryError> {
+    parameter(parameters, "user").ok_or_else(|| {
+        let message = "no PostgreSQL user name specified in startup packet";
+        QueryError::new(SqlState::INVALID_AUTHORIZATION, message)
+    })
 }
 
 fn cancel(body: &[u8], endpoint: &Endpoint) {
@@ -142,28 +259,18 @@ fn parse_startup(code: i32, body: &[u8]) -> Result<Vec<(String, String)>, QueryE
 
 fn open_session(
     session_id: i32,
+    user: &str,
     parameters: &[(String, String)],
     endpoint: &Endpoint,
 ) -> Result<Session, QueryError> {
-    let get = |name: &str| {
-        parameters
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.clone())
-            .filter(|value| !value.is_empty())
-    };
-    let Some(user) = get("user") else {
-        let message = "no PostgreSQL user name specified in startup packet";
-        return Err(QueryError::new(SqlState::INVALID_AUTHORIZATION, message));
-    };
     // libpq names the user's database when none is given: that is the whole house here.
-    let asked = get("database").unwrap_or_else(|| user.clone());
-    let database = if asked == user && !endpoint.engine.catalogs.has_database(&asked) {
-        ALL_CATALOGS.to_owned()
+    let asked = parameter(parameters, "database").unwrap_or(user);
+    let database = if asked == user && !endpoint.engine.catalogs.has_database(asked) {
+        ALL_CATALOGS
     } else {
         asked
     };
-    if !endpoint.engine.catalogs.has_database(&database) {
+    if !endpoint.engine.catalogs.has_database(database) {
         let names: Vec<&str> = std::iter::once(ALL_CATALOGS)
             .chain(endpoint.engine.catalogs.names())
             .collect();
@@ -173,7 +280,7 @@ fn open_session(
         )
         .hint(format!("The databases are {}.", names.join(", "))));
     }
-    let mut session = Session::new(session_id, user, database);
+    let mut session = Session::new(session_id, user.to_owned(), database.to_owned());
     for (name, value) in parameters {
         if ["user", "database", "replication", "options"].contains(&name.as_str())
             || name.starts_with("_pq_.")
@@ -182,8 +289,8 @@ fn open_session(
         }
         session.settings.set(name, value)?;
     }
-    if let Some(options) = get("options") {
-        startup_options(&mut session, &options)?;
+    if let Some(options) = parameter(parameters, "options") {
+        startup_options(&mut session, options)?;
     }
     Ok(session)
 }
