@@ -219,7 +219,7 @@ mod tests {
                     [catalogs.system]\nconnector = \"local\"\n[catalogs.a]\nconnector = \"nosuch\"\n[catalogs.b]\n";
         let error = Config::parse(text).unwrap_err().to_string();
         for part in [
-            "server.listen",
+            "server.tls",
             "server.connections_max",
             "catalogs.system",
             "catalogs.a",

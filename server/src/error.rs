@@ -350,12 +350,6 @@ fn from_execution(text: &str) -> QueryError {
     if lower.contains("overflow") || lower.contains("out of range") {
         return QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, first_line(text));
     }
-    if lower.starts_with("placeholder") {
-        return QueryError::new(
-            SqlState::UNDEFINED_PARAMETER,
-            "there are no parameters in a simple query",
-        );
-    }
     QueryError::new(SqlState::INVALID_PARAMETER_VALUE, first_line(text))
 }
 
@@ -447,10 +441,6 @@ mod tests {
         assert_eq!(
             state("NTILE requires a positive integer"),
             SqlState::INVALID_PARAMETER_VALUE
-        );
-        assert_eq!(
-            state("Placeholder '$1' was not provided a value for execution."),
-            SqlState::UNDEFINED_PARAMETER
         );
         let regex = "regex parse error:\n    (\n    ^\nerror: unclosed group";
         let error = QueryError::from(DataFusionError::External(regex.into()));

@@ -23,16 +23,30 @@ impl SqlState {
     pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
     /// Bytes that are no text of the client's encoding.
     pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self("22021");
+    /// Bytes are not a value of the type they are sent for.
+    pub const INVALID_BINARY_REPRESENTATION: Self = Self("22P03");
     /// A text is not a value of the type it is cast to.
     pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");
+    /// A command that cannot run in a transaction block.
+    pub const ACTIVE_SQL_TRANSACTION: Self = Self("25001");
+    /// A savepoint outside of a transaction block.
+    pub const NO_ACTIVE_SQL_TRANSACTION: Self = Self("25P01");
+    /// No such savepoint.
+    pub const INVALID_SAVEPOINT: Self = Self("3B001");
+    /// A portal that has run cannot run again.
+    pub const OBJECT_NOT_IN_PREREQUISITE_STATE: Self = Self("55000");
     /// A statement in a failed transaction block.
     pub const IN_FAILED_SQL_TRANSACTION: Self = Self("25P02");
+    /// No such prepared statement.
+    pub const INVALID_SQL_STATEMENT_NAME: Self = Self("26000");
     /// The login names something that may not log in.
     pub const INVALID_AUTHORIZATION: Self = Self("28000");
     /// The password is wrong, or the user does not exist.
     pub const INVALID_PASSWORD: Self = Self("28P01");
     /// No such catalog.
     pub const UNDEFINED_CATALOG: Self = Self("3D000");
+    /// No such portal or cursor.
+    pub const INVALID_CURSOR_NAME: Self = Self("34000");
     /// No such schema.
     pub const UNDEFINED_SCHEMA: Self = Self("3F000");
     /// What was read changed meanwhile.
@@ -57,6 +71,10 @@ impl SqlState {
     pub const UNDEFINED_PARAMETER: Self = Self("42P02");
     /// No such table.
     pub const UNDEFINED_TABLE: Self = Self("42P01");
+    /// A portal or cursor of that name is there already.
+    pub const DUPLICATE_CURSOR: Self = Self("42P03");
+    /// A prepared statement of that name is there already.
+    pub const DUPLICATE_PREPARED_STATEMENT: Self = Self("42P05");
     /// A name could mean several objects.
     pub const AMBIGUOUS_ALIAS: Self = Self("42P09");
     /// Memory is used up.

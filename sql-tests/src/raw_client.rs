@@ -55,6 +55,20 @@ impl RawClient {
         self.send(Some(b'Q'), &body).await
     }
 
+    /// Sends bytes as they are.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.socket.write_all(bytes).await?)
+    }
+
+    /// The kinds of the messages that come until the server has said `ready` times that it is ready.
+    pub async fn kinds(&mut self, ready: usize) -> Result<String> {
+        let mut kinds = String::new();
+        while kinds.matches('Z').count() < ready {
+            kinds.push(char::from(self.message().await?.0));
+        }
+        Ok(kinds)
+    }
+
     /// Reads until the answer is complete or `rows_max` rows have come. An error of the server is an error here.
     pub async fn drain(&mut self, rows_max: u64) -> Result<Drained> {
         let mut drained = Drained::default();

@@ -1,14 +1,17 @@
-//! Statements about the session itself: SET, SHOW, RESET, DISCARD, transactions. Answered at once.
+//! Statements about the session itself: SET, SHOW, RESET, DISCARD, transactions, savepoints. Answered at once.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringViewArray};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Reset, Set, Statement, Value};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::sql::sqlparser::ast::{
+    CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Reset, Set, Statement, Value,
+};
 
 use super::ParsedStatement;
 use crate::error::{QueryError, Result};
 use crate::session::{Session, TransactionStatus};
+use crate::sqlstate::SqlState;
 
 /// The answer to a command: its tag, and rows for SHOW.
 #[derive(Debug)]
@@ -17,8 +20,6 @@ pub struct CommandReply {
     pub tag: String,
     /// The rows, if the command has any.
     pub rows: Option<RecordBatch>,
-    /// The name of a setting that may have changed.
-    pub changed: Option<String>,
 }
 
 impl CommandReply {
@@ -26,81 +27,173 @@ impl CommandReply {
         Self {
             tag: tag.to_owned(),
             rows: None,
-            changed: None,
         }
     }
 }
 
-/// Runs `parsed` if it is a command; `None` when it is a query.
-pub fn run_command(session: &mut Session, parsed: &ParsedStatement) -> Result<Option<CommandReply>> {
-    let reply = match &parsed.statement {
-        Statement::Set(set) => run_set(session, set)?,
-        Statement::ShowVariable { variable } => show(session, variable)?,
-        Statement::Reset(reset) => match &reset.reset {
-            Reset::ALL => {
-                session.settings.reset_all();
-                CommandReply::tag("RESET")
-            }
-            Reset::ConfigurationParameter(name) => {
-                let name = dotted(name);
-                session.settings.reset(&name)?;
-                CommandReply {
-                    changed: Some(name),
-                    ..CommandReply::tag("RESET")
-                }
-            }
-        },
-        Statement::Discard { .. } => {
-            session.settings.reset_all();
-            CommandReply::tag("DISCARD ALL")
-        }
-        Statement::StartTransaction { begin, .. } => {
-            session.transaction = TransactionStatus::InBlock;
-            CommandReply::tag(if *begin { "BEGIN" } else { "START TRANSACTION" })
-        }
-        Statement::Commit { .. } => {
-            let failed = session.transaction == TransactionStatus::Failed;
-            session.transaction = TransactionStatus::Idle;
-            CommandReply::tag(if failed { "ROLLBACK" } else { "COMMIT" })
-        }
-        Statement::Rollback { savepoint: None, .. } => {
-            session.transaction = TransactionStatus::Idle;
-            CommandReply::tag("ROLLBACK")
-        }
-        _ => return Ok(None),
-    };
-    Ok(Some(reply))
-}
-
-/// Whether `parsed` ends a transaction block, and so may run in a failed one.
-pub(crate) fn ends_transaction(parsed: &ParsedStatement) -> bool {
+/// Whether `parsed` is one of the commands of [`run_command`].
+pub fn is_command(parsed: &ParsedStatement) -> bool {
     matches!(
         parsed.statement,
-        Statement::Commit { .. } | Statement::Rollback { savepoint: None, .. }
+        Statement::Set(_)
+            | Statement::ShowVariable { .. }
+            | Statement::Reset(_)
+            | Statement::Discard { .. }
+            | Statement::StartTransaction { .. }
+            | Statement::Commit { .. }
+            | Statement::Rollback { .. }
+            | Statement::Savepoint { .. }
+            | Statement::ReleaseSavepoint { .. }
+            | Statement::LISTEN { .. }
+            | Statement::UNLISTEN { .. }
+            | Statement::Close {
+                cursor: CloseCursor::All
+            }
     )
 }
 
+/// The columns that a command will answer with: those of SHOW.
+pub fn describe_command(session: &mut Session, parsed: &ParsedStatement) -> Result<Option<SchemaRef>> {
+    match &parsed.statement {
+        Statement::ShowVariable { variable } => Ok(show(session, variable)?.rows.map(|rows| rows.schema())),
+        _ => Ok(None),
+    }
+}
+
+/// Runs `parsed` if it is a command; `None` when it is something else.
+pub fn run_command(session: &mut Session, parsed: &ParsedStatement) -> Result<Option<CommandReply>> {
+    let Session {
+        settings,
+        transaction,
+        ..
+    } = session;
+    let tag = match &parsed.statement {
+        Statement::Set(set) => return run_set(session, set).map(Some),
+        Statement::ShowVariable { variable } => return show(session, variable).map(Some),
+        Statement::Reset(reset) => {
+            match &reset.reset {
+                Reset::ALL => settings.reset_all(),
+                Reset::ConfigurationParameter(name) => settings.reset(&dotted(name))?,
+            }
+            note_all(session);
+            "RESET"
+        }
+        Statement::Discard { object_type } => match object_type {
+            DiscardObject::ALL => {
+                if transaction.status() != TransactionStatus::Idle {
+                    let message = "DISCARD ALL cannot run inside a transaction block";
+                    return Err(QueryError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+                }
+                settings.reset_all();
+                "DISCARD ALL"
+            }
+            DiscardObject::PLANS => "DISCARD PLANS",
+            DiscardObject::SEQUENCES => "DISCARD SEQUENCES",
+            DiscardObject::TEMP => "DISCARD TEMP",
+        },
+        Statement::StartTransaction { begin, .. } => {
+            transaction.begin(settings);
+            if *begin { "BEGIN" } else { "START TRANSACTION" }
+        }
+        Statement::Commit { .. } => {
+            if transaction.commit(settings) {
+                "COMMIT"
+            } else {
+                "ROLLBACK"
+            }
+        }
+        Statement::Rollback { savepoint: None, .. } => {
+            transaction.rollback(settings);
+            "ROLLBACK"
+        }
+        Statement::Rollback {
+            savepoint: Some(name),
+            ..
+        } => {
+            transaction.rollback_to(&folded(name), settings)?;
+            "ROLLBACK"
+        }
+        Statement::Savepoint { name } => {
+            transaction.savepoint(&folded(name), settings)?;
+            "SAVEPOINT"
+        }
+        Statement::ReleaseSavepoint { name } => {
+            transaction.release(&folded(name))?;
+            "RELEASE"
+        }
+        // Nobody notifies here: listening is to wait for nothing.
+        Statement::LISTEN { .. } => "LISTEN",
+        Statement::UNLISTEN { .. } => "UNLISTEN",
+        Statement::Close {
+            cursor: CloseCursor::All,
+        } => "CLOSE CURSOR ALL",
+        _ => return Ok(None),
+    };
+    Ok(Some(CommandReply::tag(tag)))
+}
+
+/// Whether `parsed` may run in a failed transaction block: what ends it, or returns to a savepoint.
+pub(crate) fn ends_transaction(parsed: &ParsedStatement) -> bool {
+    matches!(
+        parsed.statement,
+        Statement::Commit { .. } | Statement::Rollback { .. }
+    )
+}
+
+/// A name as PostgreSQL folds it: in lower case unless it is quoted.
+fn folded(name: &Ident) -> String {
+    match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_lowercase(),
+    }
+}
+
+/// Every setting as it is now stays when the transaction is committed.
+fn note_all(session: &mut Session) {
+    let names: Vec<String> = session.settings.all().map(|(name, _)| name.to_owned()).collect();
+    for name in names {
+        session.transaction.note_set(&name, &session.settings);
+    }
+}
+
 fn run_set(session: &mut Session, set: &Set) -> Result<CommandReply> {
+    let mut local = false;
     let (name, value) = match set {
-        Set::SingleAssignment { variable, values, .. } => (dotted(variable), setting_value(values)?),
-        Set::SetTimeZone { value, .. } => {
+        Set::SingleAssignment {
+            variable,
+            values,
+            scope,
+            ..
+        } => {
+            local = matches!(scope, Some(ContextModifier::Local));
+            (dotted(variable), setting_value(values)?)
+        }
+        Set::SetTimeZone { value, local: only } => {
+            local = *only;
             ("timezone".to_owned(), setting_value(std::slice::from_ref(value))?)
         }
         Set::SetNames { charset_name, .. } => {
             ("client_encoding".to_owned(), Some(charset_name.value.clone()))
         }
         // Reads are the only transactions there are: each statement sees its sources as they are.
-        Set::SetTransaction { .. } | Set::SetSessionParam(_) => return Ok(CommandReply::tag("SET")),
+        Set::SetTransaction { .. } | Set::SetSessionParam(_) | Set::SetRole { role_name: None, .. } => {
+            return Ok(CommandReply::tag("SET"));
+        }
         other => return Err(QueryError::not_supported(format!("{other} is not supported"))),
     };
+    let outside = session.transaction.status() == TransactionStatus::Idle;
+    if local && outside {
+        // PostgreSQL warns and changes nothing.
+        return Ok(CommandReply::tag("SET"));
+    }
     match value {
         Some(value) => session.settings.set(&name, &value)?,
         None => session.settings.reset(&name)?,
     }
-    Ok(CommandReply {
-        changed: Some(name),
-        ..CommandReply::tag("SET")
-    })
+    if !local {
+        session.transaction.note_set(&name, &session.settings);
+    }
+    Ok(CommandReply::tag("SET"))
 }
 
 /// The text of SET's values; `None` for DEFAULT. Several become a list, as for search_path.

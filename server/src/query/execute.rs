@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::execute_stream;
 
 use super::Prepared;
+use super::plan::with_names;
 use crate::error::{QueryError, Result};
 
 /// A running query. Dropping it stops the work, at the sources too.
@@ -41,23 +42,9 @@ pub async fn start(prepared: Prepared) -> Result<QueryHandle> {
             stream,
         });
     }
-    let schema = renamed(&plan, &prepared.names);
+    let schema = with_names(&plan.schema(), &prepared.names);
     let stream = execute_stream(plan, prepared.state.task_ctx())?;
     Ok(QueryHandle { schema, stream })
-}
-
-fn renamed(plan: &Arc<dyn ExecutionPlan>, names: &[String]) -> SchemaRef {
-    let planned = plan.schema();
-    let fields: Vec<Field> = planned
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(index, field)| {
-            let name = names.get(index).unwrap_or_else(|| field.name());
-            Field::new(name, field.data_type().clone(), field.is_nullable())
-        })
-        .collect();
-    Arc::new(Schema::new(fields))
 }
 
 /// The type of EXPLAIN's one column.

@@ -9,6 +9,7 @@ mod execute;
 mod explain;
 mod floats;
 mod names;
+mod parameters;
 mod parse;
 mod plan;
 mod refused;
@@ -26,7 +27,7 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 
 pub(crate) use command::ends_transaction;
-pub use command::{CommandReply, run_command};
+pub use command::{CommandReply, describe_command, is_command, run_command};
 pub use execute::{QueryHandle, start};
 pub use parse::{ParsedStatement, parse};
 pub use plan::{PlanContext, Prepared, prepare};

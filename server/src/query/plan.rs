@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use causeway_spi::{ScanNotes, ScanSettings, SourceTable, Table, TableName};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{
-    DataFusionError, Result as DataFusionResult, Span, TableReference, plan_datafusion_err,
+    DataFusionError, Result as DataFusionResult, ScalarValue, Span, TableReference, plan_datafusion_err,
 };
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
@@ -19,16 +19,18 @@ use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion::sql::parser::Statement as DataFusionStatement;
-use datafusion::sql::planner::{ParserOptions, SqlToRel, object_name_to_table_reference};
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel, object_name_to_table_reference};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement, visit_relations};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::execute::plan_schema;
 use super::explain::Explain;
-use super::{Engine, ParsedStatement, names, refused};
+use super::{Engine, ParsedStatement, names, parameters, refused};
 use crate::catalog::{NamePart, TablePath};
 use crate::error::{QueryError, Result};
 use crate::session::Session;
+use crate::sqlstate::SqlState;
 
 /// What DataFusion's planner says when a select list has two columns of one name.
 const DUPLICATE_NAMES: &str = "require unique expression names";
@@ -49,6 +51,41 @@ pub struct Prepared {
     pub(super) notes: Arc<ScanNotes>,
     /// The tables it reads.
     pub tables: Vec<TableName>,
+    /// The types of its parameters.
+    pub parameters: Vec<DataType>,
+}
+
+impl Prepared {
+    /// The columns of the result, before any parameter has a value: the types are those that the rows will have.
+    pub fn describe(&self) -> Result<SchemaRef> {
+        if self.explain.is_some() {
+            return Ok(plan_schema());
+        }
+        let options = self.state.config_options();
+        let analyzed = self
+            .state
+            .analyzer()
+            .execute_and_check(self.plan.clone(), options, |_, _| {})?;
+        Ok(with_names(analyzed.schema().as_arrow(), &self.names))
+    }
+
+    /// Puts `values` in the place of the parameters: as many as there are, each of its parameter's type.
+    pub fn bind(mut self, values: Vec<ScalarValue>) -> Result<Self> {
+        if values.len() != self.parameters.len() {
+            return Err(QueryError::new(
+                SqlState::PROTOCOL_VIOLATION,
+                format!(
+                    "{} parameters were given, but the statement has {}",
+                    values.len(),
+                    self.parameters.len()
+                ),
+            ));
+        }
+        if !values.is_empty() {
+            self.plan = self.plan.with_param_values(values)?;
+        }
+        Ok(self)
+    }
 }
 
 /// What of a session a statement's plan depends on.
@@ -89,9 +126,14 @@ impl PlanContext {
     }
 }
 
-/// Plans `parsed`. Errors: 3D000, 3F000, 42P01, 42703 and what else is wrong with a statement, with the place; 0A000 for
+/// Plans `parsed`. `types`: the types of its parameters as far as the client names them. Errors: 3D000, 3F000, 42P01, 42703 and what else is wrong with a statement, with the place; 0A000 for
 /// statements Causeway does not have. Must run on a thread with a large stack.
-pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement) -> Result<Prepared> {
+pub async fn prepare(
+    engine: &Engine,
+    cx: PlanContext,
+    parsed: &ParsedStatement,
+    types: &[Option<DataType>],
+) -> Result<Prepared> {
     let (statement, explain) = Explain::unwrap(&parsed.statement)?;
     if !matches!(statement, Statement::Query(_)) {
         return Err(QueryError::not_supported(format!(
@@ -114,7 +156,10 @@ pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement)
         settings: cx.settings,
         notes: Arc::clone(&notes),
     };
-    let plan = plan_statement(&provider, statement).map_err(|error| with_place(error, statement))?;
+    let mut parameters = types.to_vec();
+    parameters.resize(parameters.len().max(parameters::count(statement)?), None);
+    let plan = plan_statement(&provider, statement, &mut parameters)
+        .map_err(|error| with_place(error, statement))?;
     let read_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
@@ -138,15 +183,41 @@ pub async fn prepare(engine: &Engine, cx: PlanContext, parsed: &ParsedStatement)
         explain,
         notes,
         tables: names_of_tables,
+        parameters: parameters.into_iter().flatten().collect(),
     })
 }
 
-/// Plans with DataFusion. Where it refuses two output columns of one name, which PostgreSQL does not, they are told
-/// apart inside the plan; the client sees the names of [`names::output_names`] anyway.
-fn plan_statement(provider: &StatementTables<'_>, statement: &Statement) -> DataFusionResult<LogicalPlan> {
+/// Plans with DataFusion, and gives every parameter a type. Those that nobody has named follow from the first plan; the
+/// second one knows them all, so that the types of the result do too.
+fn plan_statement(
+    provider: &StatementTables<'_>,
+    statement: &Statement,
+    parameters: &mut [Option<DataType>],
+) -> DataFusionResult<LogicalPlan> {
+    if parameters.iter().any(Option::is_none) {
+        let (simpler, arrays) = parameters::without_any(statement);
+        let plan = plan_with(provider, &simpler, parameters)?;
+        parameters::infer(&plan, parameters, &arrays)?;
+    }
+    plan_with(provider, statement, parameters)
+}
+
+/// Where DataFusion refuses two output columns of one name, which PostgreSQL does not, they are told apart inside the
+/// plan; the client sees the names of [`names::output_names`] anyway.
+fn plan_with(
+    provider: &StatementTables<'_>,
+    statement: &Statement,
+    parameters: &[Option<DataType>],
+) -> DataFusionResult<LogicalPlan> {
     let plan = |statement: Statement| {
         let options = ParserOptions::from(&provider.state.config_options().sql_parser);
-        SqlToRel::new_with_options(provider, options).sql_statement_to_plan(statement)
+        let fields = parameters.iter().map(|known| {
+            let data_type = known.clone()?;
+            Some(Arc::new(Field::new("parameter", data_type, true)))
+        });
+        let mut context = PlannerContext::new().with_prepare_param_data_types(fields.collect());
+        SqlToRel::new_with_options(provider, options)
+            .sql_statement_to_plan_with_context(statement, &mut context)
     };
     match plan(statement.clone()) {
         Err(error) if error.find_root().message().contains(DUPLICATE_NAMES) => {
@@ -154,6 +225,20 @@ fn plan_statement(provider: &StatementTables<'_>, statement: &Statement) -> Data
         }
         planned => planned,
     }
+}
+
+/// `planned` under the names that the client sees, which may repeat.
+pub(super) fn with_names(planned: &Schema, names: &[String]) -> SchemaRef {
+    let fields: Vec<Field> = planned
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(index, field)| {
+            let name = names.get(index).unwrap_or_else(|| field.name());
+            Field::new(name, field.data_type().clone(), field.is_nullable())
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
 }
 
 /// With pushdown off, files are read whole as well: no statistics, filters or joins leave anything out.

@@ -1,21 +1,12 @@
-//! One connection's state: who, which database, settings, transaction status. Nothing heavy: thousands may be idle.
+//! One connection's state: who, which database, settings, transaction. Nothing heavy: thousands may be idle.
 
 mod settings;
+mod transaction;
 
 use tokio_util::sync::CancellationToken;
 
 pub use settings::Settings;
-
-/// Whether the session is in a transaction block, as ReadyForQuery tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransactionStatus {
-    /// Outside of a block.
-    Idle,
-    /// In a block.
-    InBlock,
-    /// In a block that has failed: only its end is accepted.
-    Failed,
-}
+pub use transaction::{Transaction, TransactionStatus};
 
 /// One client's session.
 #[derive(Debug)]
@@ -29,7 +20,7 @@ pub struct Session {
     /// The settings.
     pub settings: Settings,
     /// The transaction block.
-    pub transaction: TransactionStatus,
+    pub transaction: Transaction,
     statements: u64,
 }
 
@@ -41,7 +32,7 @@ impl Session {
             user,
             database,
             settings: Settings::default(),
-            transaction: TransactionStatus::Idle,
+            transaction: Transaction::default(),
             statements: 0,
         }
     }
@@ -49,6 +40,11 @@ impl Session {
     /// A new query's id: the session and a running number.
     pub fn next_query_id(&mut self) -> String {
         self.statements += 1;
+        self.last_query_id()
+    }
+
+    /// The id of the newest query.
+    pub fn last_query_id(&self) -> String {
         format!("{}-{}", self.id, self.statements)
     }
 }

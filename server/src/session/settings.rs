@@ -19,6 +19,8 @@ enum Kind {
     Duration,
     /// One of these; upper and lower case are the same. Another would promise what is not done.
     OneOf(&'static [&'static str]),
+    /// A name of the time zone database, or an offset from UTC.
+    TimeZone,
     /// Shown, not set.
     ReadOnly,
 }
@@ -57,7 +59,7 @@ const KNOWN: [(&str, &str, Kind); 27] = [
     ("source_timeout", "", Kind::Duration),
     ("standard_conforming_strings", "on", Kind::ReadOnly),
     ("statement_timeout", "0", Kind::Duration),
-    ("timezone", "UTC", Kind::Text),
+    ("timezone", "UTC", Kind::TimeZone),
     ("transaction_isolation", "read committed", Kind::Text),
     ("transaction_read_only", "on", Kind::Bool),
 ];
@@ -80,7 +82,7 @@ const REPORTED: [(&str, &str); 10] = [
 ];
 
 /// The values that differ from the defaults.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     changed: BTreeMap<String, String>,
 }
@@ -121,6 +123,15 @@ impl Settings {
         Ok(())
     }
 
+    /// Takes the value of one setting from `other`.
+    pub fn copy(&mut self, name: &str, other: &Self) {
+        let name = name.to_lowercase();
+        match other.changed.get(&name) {
+            Some(value) => self.changed.insert(name, value.clone()),
+            None => self.changed.remove(&name),
+        };
+    }
+
     /// RESET ALL.
     pub fn reset_all(&mut self) {
         self.changed.clear();
@@ -131,15 +142,6 @@ impl Settings {
         KNOWN
             .iter()
             .map(|(name, default, _)| (*name, self.changed.get(*name).map_or(*default, String::as_str)))
-    }
-
-    /// The name under which a changed setting is reported to the client, if it is.
-    pub fn reported_name(name: &str) -> Option<&'static str> {
-        let name = name.to_lowercase();
-        REPORTED
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, reported)| *reported)
     }
 
     /// The settings that a client is told at start: name and value.
@@ -203,9 +205,9 @@ fn checked(name: &str, value: &str, kind: Kind) -> Result<String> {
     match kind {
         Kind::Text => Ok(value.to_owned()),
         Kind::OneOf(allowed) => {
-            let found = allowed
-                .iter()
-                .find(|allowed| allowed.eq_ignore_ascii_case(value.trim()));
+            // Some clients send the quotes of SQL in the startup packet as well.
+            let bare = value.trim().trim_matches('\'');
+            let found = allowed.iter().find(|allowed| allowed.eq_ignore_ascii_case(bare));
             match found {
                 Some(found) => Ok((*found).to_owned()),
                 None => Err(wrong(&format!("It is {}.", allowed.join(" or ")))),
@@ -222,11 +224,26 @@ fn checked(name: &str, value: &str, kind: Kind) -> Result<String> {
                 "It is a number of milliseconds, or a number with ms, s, min or h.",
             )),
         },
+        Kind::TimeZone => {
+            time_zone(value).ok_or_else(|| wrong("It is a name such as Europe/Berlin, or UTC."))
+        }
         Kind::ReadOnly => Err(QueryError::new(
             SqlState::INVALID_PARAMETER_VALUE,
             format!("parameter \"{name}\" cannot be changed"),
         )),
     }
+}
+
+/// The name of a time zone as the time zone database spells it.
+fn time_zone(value: &str) -> Option<String> {
+    let value = value.trim();
+    if ["default", "local"].contains(&value.to_lowercase().as_str()) {
+        return Some("UTC".to_owned());
+    }
+    let found = chrono_tz::TZ_VARIANTS
+        .iter()
+        .find(|zone| zone.name().eq_ignore_ascii_case(value))?;
+    Some(found.name().to_owned())
 }
 
 /// A duration as PostgreSQL writes it: `5s`, `2min`, or a bare number of milliseconds.
@@ -241,6 +258,14 @@ fn parse_setting_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_zones_are_known_ones() {
+        let mut settings = Settings::default();
+        settings.set("TimeZone", "europe/berlin").unwrap();
+        assert_eq!(settings.get("timezone"), Some("Europe/Berlin"));
+        assert!(settings.set("timezone", "nope").is_err());
+    }
 
     #[test]
     fn a_bare_number_is_milliseconds() {
@@ -274,7 +299,7 @@ mod tests {
                 SqlState::INVALID_PARAMETER_VALUE
             );
         }
-        settings.set("client_encoding", "utf8").unwrap();
+        settings.set("client_encoding", "'utf-8'").unwrap();
         settings.set("DateStyle", "iso").unwrap();
         assert!(settings.set("datafusion.execution.batch_size", "1").is_err());
         settings.set("my.own", "x").unwrap();

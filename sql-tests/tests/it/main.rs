@@ -8,6 +8,7 @@
 
 mod changes;
 mod errors;
+mod extended;
 mod federation;
 mod fixtures;
 mod login;

@@ -68,20 +68,6 @@ async fn several_statements_in_one_message_run_until_one_fails() {
 }
 
 #[tokio::test]
-async fn the_extended_protocol_is_answered_and_the_connection_goes_on() {
-    let server = start();
-    let (client, connection) = tokio_postgres::connect(&url(&server), NoTls).await.unwrap();
-    tokio::spawn(connection);
-    let answer = tokio::time::timeout(ANSWERED_WITHIN, client.query("SELECT 1", &[]))
-        .await
-        .expect("an answer");
-    if let Err(error) = answer {
-        assert_eq!(failure(error).unwrap().sqlstate, "0A000");
-    }
-    client.simple_query("SELECT 1").await.unwrap();
-}
-
-#[tokio::test]
 async fn encryption_is_declined_and_garbage_ends_only_its_own_connection() {
     let server = start();
     let ssl_request = [0, 0, 0, 8, 4, 210, 22, 47];

@@ -1,5 +1,7 @@
-//! Batches to DataRow messages: each column's type is decided once a batch, each row is written straight into the
-//! connection's buffer.
+//! Batches to DataRow messages: each column's type and format are decided once a batch, each row is written straight
+//! into the connection's buffer.
+
+mod binary;
 
 use std::sync::Arc;
 
@@ -25,20 +27,39 @@ const DATA_ROW: u8 = b'D';
 /// A length of NULL.
 const NULL_LENGTH: i32 = -1;
 
+/// The format of a column's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Text,
+    Binary,
+}
+
+impl Format {
+    /// The number that messages have for it.
+    pub(super) fn code(self) -> i16 {
+        match self {
+            Self::Text => 0,
+            Self::Binary => 1,
+        }
+    }
+}
+
 /// The rows of one batch, ready to be written.
 pub(super) struct RowEncoder {
-    columns: Vec<Column>,
+    columns: Vec<(Column, Format)>,
     rows: usize,
 }
 
 impl RowEncoder {
-    /// Prepares `batch`. Errors: a column has a type without a text form.
-    pub(super) fn new(batch: &RecordBatch) -> Result<Self, ArrowError> {
+    /// Prepares `batch`; columns beyond those of `formats` are text. Errors: a column has a type without a text form.
+    pub(super) fn new(batch: &RecordBatch, formats: &[Format]) -> Result<Self, ArrowError> {
+        let formats = formats.iter().copied().chain(std::iter::repeat(Format::Text));
         let columns = batch
             .columns()
             .iter()
-            .map(Column::new)
-            .collect::<Result<_, _>>()?;
+            .zip(formats)
+            .map(|(array, format)| Ok((Column::new(array)?, format)))
+            .collect::<Result<_, ArrowError>>()?;
         Ok(Self {
             columns,
             rows: batch.num_rows(),
@@ -56,8 +77,8 @@ impl RowEncoder {
         let start = out.len();
         out.put_i32(0);
         out.put_u16(u16::try_from(self.columns.len()).map_err(|_| too_large())?);
-        for column in &self.columns {
-            column.append(row, out)?;
+        for (column, format) in &self.columns {
+            column.append(row, *format, out)?;
         }
         patch_length(out, start, out.len() - start)
     }
@@ -200,14 +221,17 @@ impl Column {
     }
 
     /// Appends the value with its length, or NULL.
-    fn append(&self, row: usize, out: &mut BytesMut) -> Result<(), ArrowError> {
+    fn append(&self, row: usize, format: Format, out: &mut BytesMut) -> Result<(), ArrowError> {
         if self.is_null(row) {
             out.put_i32(NULL_LENGTH);
             return Ok(());
         }
         let start = out.len();
         out.put_i32(0);
-        self.append_text(row, out)?;
+        match format {
+            Format::Text => self.append_text(row, out)?,
+            Format::Binary => self.append_binary(row, out)?,
+        }
         patch_length(out, start, out.len() - start - 4)
     }
 
@@ -265,11 +289,16 @@ impl Column {
     }
 }
 
-/// `{1,NULL,"a b"}`; the items of lists inside are not quoted again.
-fn append_list(array: &ListArray, items: &Column, row: usize, out: &mut BytesMut) -> Result<(), ArrowError> {
+/// Where the items of the list in `row` stand among those of all rows.
+fn items_of(array: &ListArray, row: usize) -> Result<std::ops::Range<usize>, ArrowError> {
     let offsets = array.value_offsets();
     let bounds = offsets.get(row).zip(offsets.get(row + 1)).ok_or_else(too_large)?;
-    let range = usize::try_from(*bounds.0).unwrap_or(0)..usize::try_from(*bounds.1).unwrap_or(0);
+    Ok(usize::try_from(*bounds.0).unwrap_or(0)..usize::try_from(*bounds.1).unwrap_or(0))
+}
+
+/// `{1,NULL,"a b"}`; the items of lists inside are not quoted again.
+fn append_list(array: &ListArray, items: &Column, row: usize, out: &mut BytesMut) -> Result<(), ArrowError> {
+    let range = items_of(array, row)?;
     out.put_u8(b'{');
     let first = range.start;
     for item in range {

@@ -7,10 +7,17 @@ mod cancel;
 mod connection;
 mod encode;
 mod error;
+mod extended;
 mod login;
+mod message;
+mod params;
+mod prepared;
 mod reader;
+mod run;
+mod simple;
 mod socket;
 mod startup;
+mod statement;
 mod text;
 mod types;
 

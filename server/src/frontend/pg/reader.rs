@@ -5,6 +5,7 @@ use std::io;
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
 
+use super::message::Message;
 use super::socket::SocketReader;
 use crate::error::QueryError;
 use crate::sqlstate::SqlState;
@@ -31,21 +32,6 @@ impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
-}
-
-/// A message of a session. The simple protocol needs no more of them than this.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// Query, with its text, or why that is none.
-    Query(Result<String, QueryError>),
-    /// Sync.
-    Sync,
-    /// Flush; also the messages of COPY, which mean nothing outside of it.
-    Flush,
-    /// Parse, Bind, Describe, Execute, Close, or a function call.
-    Extended,
-    /// Terminate.
-    Terminate,
 }
 
 /// Reads messages.
@@ -148,13 +134,7 @@ impl Reader {
             return Ok(None);
         }
         let message = self.buffer.split_to(length + 1);
-        Ok(Some(match kind {
-            b'Q' => Message::Query(query_text(message.get(5..).unwrap_or_default())),
-            b'S' => Message::Sync,
-            b'X' => Message::Terminate,
-            b'H' | b'd' | b'c' | b'f' => Message::Flush,
-            _ => Message::Extended,
-        }))
+        Ok(Some(Message::decode(kind, message.get(5..).unwrap_or_default())))
     }
 
     /// Returns when the client has gone; meanwhile reads ahead, up to a bound.
@@ -171,39 +151,6 @@ impl Reader {
     }
 }
 
-/// The text of a Query: it ends in its only zero byte.
-fn query_text(body: &[u8]) -> Result<String, QueryError> {
-    let text = body
-        .strip_suffix(&[0])
-        .filter(|text| !text.contains(&0))
-        .ok_or_else(|| violation("invalid string in message"))?;
-    match std::str::from_utf8(text) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(error) => {
-            let byte = text.get(error.valid_up_to()).copied().unwrap_or_default();
-            let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
-            Err(QueryError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message))
-        }
-    }
-}
-
 fn violation(message: &str) -> QueryError {
     QueryError::new(SqlState::PROTOCOL_VIOLATION, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_text_up_to_its_only_zero_byte() {
-        assert_eq!(query_text(b"SELECT 1\0").unwrap(), "SELECT 1");
-        assert_eq!(query_text(b"\0").unwrap(), "");
-        for wrong in [b"SELECT 1".as_slice(), b"", b"SELECT\0 1\0"] {
-            assert_eq!(query_text(wrong).unwrap_err().state, SqlState::PROTOCOL_VIOLATION);
-        }
-        let error = query_text(b"SELECT '\xff'\0").unwrap_err();
-        assert_eq!(error.state, SqlState::CHARACTER_NOT_IN_REPERTOIRE);
-        assert!(error.message.ends_with("0xff"), "{}", error.message);
-    }
 }

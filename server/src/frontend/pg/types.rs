@@ -1,7 +1,9 @@
 //! Arrow types to Postgres types.
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use pgwire::messages::data::{FORMAT_CODE_TEXT, FieldDescription, RowDescription};
+use pgwire::messages::data::{FieldDescription, RowDescription};
+
+use super::encode::Format;
 
 /// A type as RowDescription names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +21,19 @@ const fn pg(oid: u32, size: i16) -> PgType {
     }
 }
 
-/// The description of a result's columns, in text format.
-pub(super) fn row_description(schema: &Schema) -> RowDescription {
-    RowDescription::new(schema.fields().iter().map(|field| describe(field)).collect())
+/// The description of a result's columns; those beyond the ones of `formats` are text.
+pub(super) fn row_description(schema: &Schema, formats: &[Format]) -> RowDescription {
+    let formats = formats.iter().copied().chain(std::iter::repeat(Format::Text));
+    let fields = schema.fields().iter().zip(formats);
+    RowDescription::new(fields.map(|(field, format)| describe(field, format)).collect())
 }
 
-fn describe(field: &Field) -> FieldDescription {
+/// The number of the type in which values of `data_type` are sent.
+pub(super) fn oid(data_type: &DataType) -> u32 {
+    pg_type(data_type).oid
+}
+
+fn describe(field: &Field, format: Format) -> FieldDescription {
     let pg_type = pg_type(field.data_type());
     let name = field.name().replace('\0', "");
     FieldDescription::new(
@@ -34,7 +43,7 @@ fn describe(field: &Field) -> FieldDescription {
         pg_type.oid,
         pg_type.size,
         pg_type.modifier,
-        FORMAT_CODE_TEXT,
+        format.code(),
     )
 }
 
