@@ -289,10 +289,10 @@ fn from_arrow(error: &ArrowError) -> QueryError {
         ArrowError::ArithmeticOverflow(text) => {
             QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range").detail(sentence(text))
         }
-        ArrowError::CastError(text) => {
+        ArrowError::CastError(text) => from_cast(text).unwrap_or_else(|| {
             QueryError::new(SqlState::INVALID_TEXT_REPRESENTATION, "value cannot be cast")
                 .detail(sentence(text))
-        }
+        }),
         ArrowError::ParseError(text) => {
             QueryError::new(SqlState::INVALID_DATETIME_FORMAT, "value cannot be read").detail(sentence(text))
         }
@@ -302,6 +302,36 @@ fn from_arrow(error: &ArrowError) -> QueryError {
         ArrowError::NotYetImplemented(text) => QueryError::not_supported(first_line(text)),
         other => from_regex(&other.to_string()).unwrap_or_else(|| QueryError::internal(other)),
     }
+}
+
+/// What Arrow says of a text that is not a value of the type it is cast to, in PostgreSQL's words.
+fn from_cast(text: &str) -> Option<QueryError> {
+    let rest = text.strip_prefix("Cannot cast string '")?;
+    let (value, data_type) = rest.rsplit_once("' to value of ")?;
+    let name = match data_type.strip_suffix(" type")? {
+        "Boolean" => "boolean",
+        "Int16" => "smallint",
+        "Int32" => "integer",
+        "Int64" => "bigint",
+        "Float32" => "real",
+        "Float64" => "double precision",
+        "Date32" => {
+            let message = format!("invalid input syntax for type date: \"{value}\"");
+            return Some(QueryError::new(SqlState::INVALID_DATETIME_FORMAT, message));
+        }
+        other if other.starts_with("Decimal") => "numeric",
+        other if other.starts_with("Timestamp") => "timestamp",
+        _ => return None,
+    };
+    // A number that is one, only too large, is told so.
+    let digits = value.trim().strip_prefix(['-', '+']).unwrap_or(value.trim());
+    let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_integer && ["smallint", "integer", "bigint"].contains(&name) {
+        let message = format!("value \"{value}\" is out of range for type {name}");
+        return Some(QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
+    }
+    let message = format!("invalid input syntax for type {name}: \"{value}\"");
+    Some(QueryError::new(SqlState::INVALID_TEXT_REPRESENTATION, message))
 }
 
 /// The regular expression library prints the pattern, a mark below it, and what is wrong in its last line.

@@ -9,9 +9,9 @@ use causeway_spi::{Filter, Pushdown, Verdict};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::physical_expr::create_physical_expr;
 
 /// What becomes of `filter` over a table of `schema` whose last columns are `partition_columns`.
@@ -32,6 +32,11 @@ pub(crate) fn verdict(schema: &SchemaRef, partition_columns: &[FieldRef], filter
     let Some(fields) = fields else {
         return Pushdown::declined("it names a column that the files do not have");
     };
+    if has_integer_arithmetic(expr, schema) {
+        return Pushdown::declined(
+            "integer arithmetic may overflow, which is an error here and not in a file",
+        );
+    }
     let is_partition = |name: &str| partition_columns.iter().any(|column| column.name() == name);
     if fields.iter().all(|(_, field)| is_partition(field.name())) {
         return Pushdown::exact("decided by the folder names");
@@ -45,6 +50,27 @@ pub(crate) fn verdict(schema: &SchemaRef, partition_columns: &[FieldRef], filter
 /// Whether the verdict on `filter` is Exact: it is applied wholly by [`survivors`].
 pub(crate) fn is_exact(schema: &SchemaRef, partition_columns: &[FieldRef], filter: &Filter) -> bool {
     verdict(schema, partition_columns, filter).verdict == Verdict::Exact
+}
+
+/// Whether integer columns are added, subtracted, multiplied or negated: a scan would compute it without the check.
+fn has_integer_arithmetic(expr: &Expr, schema: &SchemaRef) -> bool {
+    let of_integers = |operand: &Expr| {
+        operand.column_refs().iter().any(|column| {
+            let field = schema.field_with_name(&column.name);
+            field.is_ok_and(|field| field.data_type().is_integer())
+        })
+    };
+    expr.exists(|node| {
+        Ok(match node {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply)
+                    && (of_integers(left) || of_integers(right))
+            }
+            Expr::Negative(operand) => of_integers(operand),
+            _ => false,
+        })
+    })
+    .unwrap_or(true)
 }
 
 fn has_subquery(expr: &Expr) -> bool {

@@ -7,8 +7,9 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
 
 use super::Prepared;
+use super::checked::check_arithmetic;
 use super::plan::with_names;
-use crate::error::{QueryError, Result};
+use crate::error::Result;
 
 /// A running query. Dropping it stops the work, at the sources too.
 pub struct QueryHandle {
@@ -29,11 +30,12 @@ impl std::fmt::Debug for QueryHandle {
 /// Optimises and starts `prepared`. Must run on a thread with a large stack; sources are read only when the stream is
 /// polled (for `EXPLAIN ANALYZE`: before this returns).
 pub async fn start(prepared: Prepared) -> Result<QueryHandle> {
-    let plan = prepared
-        .state
-        .create_physical_plan(&prepared.plan)
-        .await
-        .map_err(QueryError::from)?;
+    let state = &prepared.state;
+    let optimized = check_arithmetic(state.optimize(&prepared.plan)?)?;
+    let plan = state
+        .query_planner()
+        .create_physical_plan(&optimized, state)
+        .await?;
     if let Some(explain) = &prepared.explain {
         let notes = prepared.notes.take();
         let stream = explain.run(plan, &notes, prepared.state.task_ctx()).await?;

@@ -3,6 +3,7 @@
 //! `parse` → `command` (answered at once) or `plan` → `execute`; `explain` shows what the last two did. Every front
 //! end calls [`prepare`] and [`start`].
 
+mod checked;
 mod command;
 mod complexity;
 mod execute;
@@ -14,6 +15,8 @@ mod parse;
 mod plan;
 mod refused;
 mod rounding;
+mod sums;
+mod types;
 
 use std::sync::Arc;
 
@@ -76,9 +79,11 @@ impl Engine {
 
 /// DataFusion's rules that give a plan its types, between ours that give it PostgreSQL's meaning.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(floats::FloatsBesideNumerics)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(sums::WideSums), Arc::new(floats::FloatsBesideNumerics)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(rounding::RoundingCasts));
+    rules.push(Arc::new(checked::CheckedConstants));
     rules
 }
 

@@ -14,7 +14,7 @@ use datafusion::common::{
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
@@ -26,6 +26,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::execute::plan_schema;
 use super::explain::Explain;
+use super::types::PostgresTypes;
 use super::{Engine, ParsedStatement, names, parameters, refused};
 use crate::catalog::{NamePart, TablePath};
 use crate::error::{QueryError, Result};
@@ -442,6 +443,10 @@ impl ContextProvider for StatementTables<'_> {
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
         self.state.relation_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(PostgresTypes))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {

@@ -1,0 +1,62 @@
+//! The types that SQL names, as the engine's canonical ones: microseconds everywhere, one text type.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::Result;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::sql::sqlparser::ast::{DataType as SqlType, ExactNumberInfo, ObjectName, TimezoneInfo};
+
+/// The one zone of timestamps with a time zone.
+const UTC: &str = "UTC";
+
+/// Translates what DataFusion would translate otherwise, or not at all.
+#[derive(Debug)]
+pub(super) struct PostgresTypes;
+
+impl TypePlanner for PostgresTypes {
+    fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
+        let planned = canonical(sql_type);
+        Ok(planned.map(|data_type| Arc::new(Field::new("", data_type, true))))
+    }
+}
+
+fn canonical(sql_type: &SqlType) -> Option<DataType> {
+    let zoned = |zone: &TimezoneInfo| matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
+    match sql_type {
+        SqlType::Timestamp(_, zone) => {
+            let zone = zoned(zone).then(|| Arc::from(UTC));
+            Some(DataType::Timestamp(TimeUnit::Microsecond, zone))
+        }
+        SqlType::Time(_, zone) if !zoned(zone) => Some(DataType::Time64(TimeUnit::Microsecond)),
+        // PostgreSQL's float is a double; its precision in bits chooses a real.
+        SqlType::Float(ExactNumberInfo::Precision(1..=24)) => Some(DataType::Float32),
+        SqlType::Float(_) => Some(DataType::Float64),
+        SqlType::Uuid | SqlType::JSON | SqlType::JSONB => Some(DataType::Utf8View),
+        SqlType::CharacterVarying(_) | SqlType::Varchar(None) | SqlType::Text => Some(DataType::Utf8View),
+        SqlType::Bytea => Some(DataType::BinaryView),
+        SqlType::Custom(name, _) => named(name),
+        _ => None,
+    }
+}
+
+/// The types that the parser does not know, with or without `pg_catalog.` before them.
+fn named(name: &ObjectName) -> Option<DataType> {
+    let last = name.0.last()?.as_ident()?.value.to_lowercase();
+    Some(match last.as_str() {
+        "timestamptz" => DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from(UTC))),
+        "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        "int2" => DataType::Int16,
+        "int4" => DataType::Int32,
+        "int8" | "oid" => DataType::Int64,
+        "float4" => DataType::Float32,
+        "float8" => DataType::Float64,
+        "bool" => DataType::Boolean,
+        "text" | "name" | "varchar" | "bpchar" | "citext" | "uuid" | "json" | "jsonb" | "xml" => {
+            DataType::Utf8View
+        }
+        "bytea" => DataType::BinaryView,
+        "date" => DataType::Date32,
+        _ => return None,
+    })
+}
