@@ -105,6 +105,12 @@ impl Fixtures {
                 .hset_multiple(format!("{}:stock:{sku}", self.prefix), &fields)
                 .ignore();
         }
+        // Estimates come from DBSIZE and a sample of keys: in a keyspace of some size lookups are the better plan.
+        for filler in 0..10_000 {
+            pipeline
+                .set(format!("{}:filler:{filler}", self.prefix), filler)
+                .ignore();
+        }
         pipeline.exec_async(&mut connection).await.unwrap();
     }
 
