@@ -60,6 +60,9 @@ impl SqlState {
     /// No such column.
     pub const UNDEFINED_COLUMN: Self = Self("42703");
     /// No such setting or object.
+    /// A name's syntax is wrong.
+    pub const INVALID_NAME: Self = Self("42602");
+    /// There is no such object.
     pub const UNDEFINED_OBJECT: Self = Self("42704");
     /// A column is neither grouped nor aggregated.
     pub const GROUPING_ERROR: Self = Self("42803");

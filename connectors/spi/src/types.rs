@@ -15,6 +15,8 @@ fn is_canonical(data_type: &DataType) -> bool {
         | DataType::Int16
         | DataType::Int32
         | DataType::Int64
+        // The numbers of objects, in the server's own catalogs: no source's type becomes it.
+        | DataType::UInt32
         | DataType::Float32
         | DataType::Float64
         | DataType::Utf8View

@@ -1,7 +1,9 @@
 //! Names to tables: the catalogs of the configuration, and what is remembered of them.
 
 mod cache;
+pub(crate) mod pg_type;
 mod resolve;
+pub(crate) mod system;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use causeway_spi::Connector;
 
 use cache::TableCache;
 pub(crate) use resolve::{NamePart, TablePath};
+pub(crate) use system::CatalogView;
+use system::{ListingCache, Oids};
 
 /// The database that shows every catalog.
 pub const ALL_CATALOGS: &str = "causeway";
@@ -20,6 +24,8 @@ pub const ALL_CATALOGS: &str = "causeway";
 pub struct Catalogs {
     connectors: BTreeMap<String, Arc<dyn Connector>>,
     cache: TableCache,
+    listings: ListingCache,
+    oids: Oids,
 }
 
 impl Catalogs {
@@ -28,6 +34,8 @@ impl Catalogs {
         Self {
             connectors,
             cache: TableCache::new(ttl),
+            listings: ListingCache::new(ttl),
+            oids: Oids::default(),
         }
     }
 

@@ -235,16 +235,22 @@ impl Catalogs {
         })
     }
 
+    /// The schema of the tables that are named without one in `database`, as a session there sees it.
+    pub(crate) async fn implied_schema(&self, database: &str) -> Option<String> {
+        let schemas = self.get(database)?.schemas().await.ok()?;
+        implied(&schemas).cloned()
+    }
+
     async fn default_schema(&self, place: &Place<'_>, table: &NamePart) -> Result<NamePart> {
         let schemas = place
             .connector
             .schemas()
             .await
             .map_err(|error| QueryError::from(error).at(table.span))?;
-        let chosen = match schemas.as_slice() {
-            [only] => only.clone(),
-            several if several.iter().any(|schema| schema == DEFAULT_SCHEMA) => DEFAULT_SCHEMA.to_owned(),
-            several => {
+        let chosen = match implied(&schemas) {
+            Some(implied) => implied.clone(),
+            None => {
+                let several = &schemas;
                 let message = format!("table \"{}\" needs a schema", table.text);
                 let listed: Vec<&str> = several.iter().take(10).map(String::as_str).collect();
                 return Err(QueryError::new(SqlState::UNDEFINED_SCHEMA, message)
@@ -262,6 +268,14 @@ impl Catalogs {
             quoted: true,
             span: table.span,
         })
+    }
+}
+
+/// The schema that is meant when none is named: the only one, or `public`.
+fn implied(schemas: &[String]) -> Option<&String> {
+    match schemas {
+        [only] => Some(only),
+        several => several.iter().find(|schema| *schema == DEFAULT_SCHEMA),
     }
 }
 

@@ -181,19 +181,24 @@ fn run_set(session: &mut Session, set: &Set) -> Result<CommandReply> {
         }
         other => return Err(QueryError::not_supported(format!("{other} is not supported"))),
     };
-    let outside = session.transaction.status() == TransactionStatus::Idle;
-    if local && outside {
+    change_setting(session, &name, value.as_deref(), local)?;
+    Ok(CommandReply::tag("SET"))
+}
+
+/// Gives a setting a value, or its default. `local`: until the transaction ends.
+pub fn change_setting(session: &mut Session, name: &str, value: Option<&str>, local: bool) -> Result<()> {
+    if local && session.transaction.status() == TransactionStatus::Idle {
         // PostgreSQL warns and changes nothing.
-        return Ok(CommandReply::tag("SET"));
+        return Ok(());
     }
     match value {
-        Some(value) => session.settings.set(&name, &value)?,
-        None => session.settings.reset(&name)?,
+        Some(value) => session.settings.set(name, value)?,
+        None => session.settings.reset(name)?,
     }
     if !local {
-        session.transaction.note_set(&name, &session.settings);
+        session.transaction.note_set(name, &session.settings);
     }
-    Ok(CommandReply::tag("SET"))
+    Ok(())
 }
 
 /// The text of SET's values; `None` for DEFAULT. Several become a list, as for search_path.

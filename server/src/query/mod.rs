@@ -3,6 +3,8 @@
 //! `parse` → `command` (answered at once) or `plan` → `execute`; `explain` shows what the last two did. Every front
 //! end calls [`prepare`] and [`start`].
 
+mod catalog_functions;
+mod catalog_syntax;
 mod checked;
 mod command;
 mod complexity;
@@ -15,6 +17,7 @@ mod parse;
 mod plan;
 mod refused;
 mod rounding;
+mod single_value;
 mod sums;
 mod types;
 
@@ -29,8 +32,9 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 
+pub use catalog_functions::PendingSettings;
 pub(crate) use command::ends_transaction;
-pub use command::{CommandReply, describe_command, is_command, run_command};
+pub use command::{CommandReply, change_setting, describe_command, is_command, run_command};
 pub use execute::{QueryHandle, start};
 pub use parse::{ParsedStatement, parse};
 pub use plan::{PlanContext, Prepared, prepare};
@@ -45,7 +49,7 @@ const MEMORY_CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::M
 #[derive(Debug)]
 pub struct Engine {
     /// The catalogs.
-    pub catalogs: Catalogs,
+    pub catalogs: Arc<Catalogs>,
     /// The `[server]` section.
     pub config: ServerConfig,
     prototype: SessionState,
@@ -70,7 +74,7 @@ impl Engine {
             .with_analyzer_rules(analyzer_rules())
             .build();
         Ok(Self {
-            catalogs,
+            catalogs: Arc::new(catalogs),
             config,
             prototype,
         })
@@ -79,8 +83,11 @@ impl Engine {
 
 /// DataFusion's rules that give a plan its types, between ours that give it PostgreSQL's meaning.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(sums::WideSums), Arc::new(floats::FloatsBesideNumerics)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(single_value::SingleValues),
+        Arc::new(sums::WideSums),
+        Arc::new(floats::FloatsBesideNumerics),
+    ];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(rounding::RoundingCasts));
     rules.push(Arc::new(checked::CheckedConstants));

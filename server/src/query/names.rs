@@ -84,7 +84,7 @@ fn item_name(item: &SelectItem) -> String {
     }
 }
 
-fn expr_name(expr: &Expr) -> Option<String> {
+pub(super) fn expr_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(ident) => Some(ident_name(ident)),
         Expr::CompoundIdentifier(parts) => parts.last().map(ident_name),

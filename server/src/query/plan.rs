@@ -1,6 +1,6 @@
 //! A statement to a logical plan: its tables are resolved all at once, each wrapped for this statement, then planned.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -9,26 +9,30 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{
-    DataFusionError, Result as DataFusionResult, ScalarValue, Span, TableReference, plan_datafusion_err,
+    DFSchema, DataFusionError, Result as DataFusionResult, ScalarValue, Span, TableReference,
+    plan_datafusion_err,
 };
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel, object_name_to_table_reference};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{ObjectName, Statement, visit_relations};
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::catalog_functions::{CatalogFunctions, PendingSettings};
 use super::execute::plan_schema;
 use super::explain::Explain;
 use super::types::PostgresTypes;
-use super::{Engine, ParsedStatement, names, parameters, refused};
-use crate::catalog::{NamePart, TablePath};
+use super::{Engine, ParsedStatement, catalog_syntax, names, parameters, refused};
+use crate::catalog::{CatalogView, NamePart, TablePath};
 use crate::error::{QueryError, Result};
 use crate::session::Session;
 use crate::sqlstate::SqlState;
@@ -54,6 +58,8 @@ pub struct Prepared {
     pub tables: Vec<TableName>,
     /// The types of its parameters.
     pub parameters: Vec<DataType>,
+    /// The settings that it has changed by `set_config`, once it has run: they become the session's.
+    pub set_config: PendingSettings,
 }
 
 impl Prepared {
@@ -93,9 +99,9 @@ impl Prepared {
 #[derive(Debug, Clone)]
 pub struct PlanContext {
     query_id: Arc<str>,
-    database: String,
-    search_path: Vec<String>,
+    view: CatalogView,
     settings: ScanSettings,
+    set_config: PendingSettings,
 }
 
 impl PlanContext {
@@ -113,9 +119,15 @@ impl PlanContext {
         };
         Self {
             query_id,
-            database: session.database.clone(),
-            search_path: session.settings.search_path(),
+            view: CatalogView {
+                catalogs: Arc::clone(&engine.catalogs),
+                database: session.database.clone(),
+                user: session.user.clone(),
+                session_id: session.id,
+                settings: Arc::new(session.settings.clone()),
+            },
             settings,
+            set_config: PendingSettings::default(),
         }
     }
 }
@@ -135,15 +147,22 @@ pub async fn prepare(
     parsed: &ParsedStatement,
     types: &[Option<DataType>],
 ) -> Result<Prepared> {
-    let (statement, explain) = Explain::unwrap(&parsed.statement)?;
-    if !matches!(statement, Statement::Query(_)) {
+    let (written, explain) = Explain::unwrap(&parsed.statement)?;
+    if !matches!(written, Statement::Query(_)) {
         return Err(QueryError::not_supported(format!(
             "{} is not supported",
-            command_name(statement)
+            command_name(written)
         )));
     }
-    refused::check_statement(statement)?;
-    let tables = resolve_tables(engine, &cx, statement).await?;
+    refused::check_statement(written)?;
+    let mut statement = written.clone();
+    catalog_syntax::rewrite(&cx.view, &mut statement).await?;
+    let search_path = match catalog_syntax::asks_for_schema(&statement) {
+        true => cx.view.search_path().await,
+        false => Vec::new(),
+    };
+    let statement = &statement;
+    let tables = resolve_tables(&cx, statement).await?;
     let mut state = engine.prototype.clone();
     state.mark_start_execution();
     if !cx.settings.pushdown {
@@ -156,6 +175,7 @@ pub async fn prepare(
         tables,
         settings: cx.settings,
         notes: Arc::clone(&notes),
+        functions: CatalogFunctions::new(cx.view, search_path, Arc::clone(&cx.set_config)),
     };
     let mut parameters = types.to_vec();
     parameters.resize(parameters.len().max(parameters::count(statement)?), None);
@@ -175,7 +195,7 @@ pub async fn prepare(
         .iter()
         .map(|field| field.name().clone())
         .collect();
-    let names = names::output_names(statement, &planned);
+    let names = names::output_names(written, &planned);
     Ok(Prepared {
         query_id: cx.query_id,
         plan,
@@ -185,6 +205,7 @@ pub async fn prepare(
         notes,
         tables: names_of_tables,
         parameters: parameters.into_iter().flatten().collect(),
+        set_config: cx.set_config,
     })
 }
 
@@ -237,6 +258,7 @@ pub(super) fn with_names(planned: &Schema, names: &[String]) -> SchemaRef {
         .map(|(index, field)| {
             let name = names.get(index).unwrap_or_else(|| field.name());
             Field::new(name, field.data_type().clone(), field.is_nullable())
+                .with_metadata(field.metadata().clone())
         })
         .collect();
     Arc::new(Schema::new(fields))
@@ -311,13 +333,14 @@ fn find_ident(statement: &Statement, name: &str) -> Option<Span> {
 
 /// Resolves every table that `statement` names (common table expressions excluded), several at a time.
 async fn resolve_tables(
-    engine: &Engine,
     cx: &PlanContext,
     statement: &Statement,
 ) -> Result<HashMap<TableReference, Arc<dyn Table>>> {
     let written = written_names(statement)?;
     let wrapped = DataFusionStatement::Statement(Box::new(statement.clone()));
-    let (references, _ctes) = resolve_table_references(&wrapped, true)?;
+    let (mut references, _ctes) = resolve_table_references(&wrapped, true)?;
+    let functions = table_functions(statement);
+    references.retain(|reference| !functions.contains(reference));
     if references.len() > TABLES_MAX {
         return Err(super::complexity::too_complex(&format!(
             "it reads more than {TABLES_MAX} tables"
@@ -329,14 +352,34 @@ async fn resolve_tables(
             .cloned()
             .unwrap_or_else(|| path_of(&reference));
         async move {
-            let table = engine
-                .catalogs
-                .resolve(&cx.database, &cx.search_path, &path)
-                .await?;
+            let table = cx.view.resolve(&path).await?;
             Ok::<_, QueryError>((reference, table))
         }
     });
     resolved.buffered(RESOLVE_CONCURRENCY).try_collect().await
+}
+
+/// The functions that stand where a table may: `FROM generate_series(1, 3)`.
+fn table_functions(statement: &Statement) -> HashSet<TableReference> {
+    struct Search(HashSet<TableReference>);
+    impl Visitor for Search {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table {
+                name, args: Some(_), ..
+            }
+            | TableFactor::Function { name, .. } = factor
+                && let Ok(reference) = object_name_to_table_reference(name.clone(), true)
+            {
+                self.0.insert(reference);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut search = Search(HashSet::new());
+    let _ = statement.visit(&mut search);
+    search.0
 }
 
 /// Each name of a relation as it is written first, with its place.
@@ -362,7 +405,7 @@ fn first_span(name: &ObjectName) -> Option<Span> {
     Span::try_from_sqlparser_span(ident.span)
 }
 
-fn path_as_written(name: &ObjectName) -> TablePath {
+pub(super) fn path_as_written(name: &ObjectName) -> TablePath {
     let idents = name.0.iter().filter_map(|part| part.as_ident());
     TablePath(
         idents
@@ -403,6 +446,7 @@ struct StatementTables<'a> {
     tables: HashMap<TableReference, Arc<dyn Table>>,
     settings: ScanSettings,
     notes: Arc<ScanNotes>,
+    functions: CatalogFunctions,
 }
 
 impl ContextProvider for StatementTables<'_> {
@@ -426,7 +470,23 @@ impl ContextProvider for StatementTables<'_> {
             .table_functions()
             .get(name)
             .ok_or_else(|| plan_datafusion_err!("Invalid function '{name}'"))?;
-        let args: Vec<Expr> = args.into_iter().collect();
+        // Such functions want literals: what needs no row is computed first.
+        let context = SimplifyContext::builder()
+            .with_config_options(Arc::clone(self.state.config_options()))
+            .with_current_time()
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        let args = args.into_iter().map(|arg| {
+            let schema = DFSchema::empty();
+            let arg = simplifier.coerce(arg, &schema)?;
+            match simplifier.simplify(arg)?.unalias() {
+                Expr::Literal(value, _) if value.data_type().is_unsigned_integer() => {
+                    Ok(Expr::Literal(value.cast_to(&DataType::Int64)?, None))
+                }
+                other => Ok(other),
+            }
+        });
+        let args: Vec<Expr> = args.collect::<DataFusionResult<_>>()?;
         let args = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
         Ok(provider_as_source(
             function.create_table_provider_with_args(args)?,
@@ -450,7 +510,13 @@ impl ContextProvider for StatementTables<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.state.scalar_functions().get(name).cloned()
+        let own = self.functions.get(name);
+        let name = match name {
+            // Arrays begin at 1 here.
+            "array_upper" => "array_length",
+            other => other,
+        };
+        own.or_else(|| self.state.scalar_functions().get(name).cloned())
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -26,7 +26,7 @@ enum Kind {
 }
 
 /// The known settings: name, default, kind. Those that mean nothing here are still taken: clients set them.
-const KNOWN: [(&str, &str, Kind); 27] = [
+const KNOWN: [(&str, &str, Kind); 31] = [
     ("application_name", "", Kind::Text),
     ("bytea_output", "hex", Kind::OneOf(&["hex"])),
     (
@@ -40,6 +40,8 @@ const KNOWN: [(&str, &str, Kind); 27] = [
         "ISO, MDY",
         Kind::OneOf(&["ISO, MDY", "ISO, DMY", "ISO, YMD", "ISO"]),
     ),
+    ("default_table_access_method", "heap", Kind::OneOf(&["heap"])),
+    ("default_tablespace", "", Kind::Text),
     ("default_transaction_isolation", "read committed", Kind::Text),
     ("default_transaction_read_only", "off", Kind::Bool),
     ("extra_float_digits", "1", Kind::Text),
@@ -52,6 +54,7 @@ const KNOWN: [(&str, &str, Kind); 27] = [
     ("max_identifier_length", "63", Kind::ReadOnly),
     ("max_index_keys", "32", Kind::ReadOnly),
     ("pushdown", "on", Kind::Bool),
+    ("row_security", "on", Kind::Bool),
     ("search_path", "", Kind::Text),
     ("server_encoding", "UTF8", Kind::ReadOnly),
     ("server_version", SERVER_VERSION, Kind::ReadOnly),
@@ -59,6 +62,7 @@ const KNOWN: [(&str, &str, Kind); 27] = [
     ("source_timeout", "", Kind::Duration),
     ("standard_conforming_strings", "on", Kind::ReadOnly),
     ("statement_timeout", "0", Kind::Duration),
+    ("synchronize_seqscans", "on", Kind::Bool),
     ("timezone", "UTC", Kind::TimeZone),
     ("transaction_isolation", "read committed", Kind::Text),
     ("transaction_read_only", "on", Kind::Bool),

@@ -6,6 +6,7 @@
     reason = "a test ends with a panic; clippy sees only the functions marked as tests"
 )]
 
+mod catalogs;
 mod changes;
 mod errors;
 mod extended;

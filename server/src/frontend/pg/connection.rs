@@ -4,7 +4,7 @@
 //! work at the sources.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -22,8 +22,8 @@ use super::socket::Writer;
 use super::startup::{Opened, negotiate, parameter_status, refuse, start};
 use super::statement::Remembered;
 use crate::error::QueryError;
-use crate::query::{self, ParsedStatement};
-use crate::session::{Session, TransactionStatus};
+use crate::query::{self, ParsedStatement, PendingSettings};
+use crate::session::{Session, Settings, TransactionStatus};
 use crate::sqlstate::SqlState;
 
 /// Longest time from the connection to the first ReadyForQuery.
@@ -180,11 +180,7 @@ impl Connection {
         if (was_in_block && idle) || ["DISCARD ALL", "CLOSE CURSOR ALL"].contains(&reply.tag.as_str()) {
             self.remembered.close_portals();
         }
-        for ((name, old), (_, new)) in before.reported().zip(self.session.settings.reported()) {
-            if old != new {
-                append(&mut self.out, &parameter_status(name, new));
-            }
-        }
+        self.report_changes(&before);
         if let Some(rows) = &reply.rows {
             let encoder = RowEncoder::new(rows, formats).map_err(|error| QueryError::internal(&error))?;
             for row in 0..encoder.rows() {
@@ -195,6 +191,29 @@ impl Connection {
         }
         self.complete(reply.tag);
         Ok(true)
+    }
+
+    /// Tells the client the settings that are not as they were `before`, of those that clients follow.
+    fn report_changes(&mut self, before: &Settings) {
+        for ((name, old), (_, new)) in before.reported().zip(self.session.settings.reported()) {
+            if old != new {
+                append(&mut self.out, &parameter_status(name, new));
+            }
+        }
+    }
+
+    /// Makes the settings that a statement has changed by `set_config` the session's.
+    pub(super) fn apply_settings(&mut self, pending: &PendingSettings) -> Result<(), QueryError> {
+        let changes = std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let before = self.session.settings.clone();
+        for change in changes {
+            query::change_setting(&mut self.session, &change.name, Some(&change.value), change.local)?;
+        }
+        self.report_changes(&before);
+        Ok(())
     }
 
     pub(super) fn complete(&mut self, tag: impl Into<String>) {

@@ -33,7 +33,8 @@ pub(super) fn arrow_type(oid: u32) -> Result<DataType> {
         16 => DataType::Boolean,
         21 => DataType::Int16,
         23 => DataType::Int32,
-        20 | 26 => DataType::Int64,
+        20 => DataType::Int64,
+        26 => DataType::UInt32,
         700 => DataType::Float32,
         701 => DataType::Float64,
         1700 => NUMERIC,
@@ -107,6 +108,7 @@ pub(super) fn of_text(text: &str, data_type: &DataType) -> Result<ScalarValue> {
         DataType::Int16 => ScalarValue::Int16(Some(integer(trimmed, data_type, invalid)?)),
         DataType::Int32 => ScalarValue::Int32(Some(integer(trimmed, data_type, invalid)?)),
         DataType::Int64 => ScalarValue::Int64(Some(integer(trimmed, data_type, invalid)?)),
+        DataType::UInt32 => ScalarValue::UInt32(Some(integer(trimmed, data_type, invalid)?)),
         DataType::Float32 => ScalarValue::Float32(Some(trimmed.parse().map_err(|_| invalid())?)),
         DataType::Float64 => ScalarValue::Float64(Some(trimmed.parse().map_err(|_| invalid())?)),
         decimal if decimal.is_decimal() => scalar(decimal_of_text(trimmed).ok_or_else(invalid)?)?,
@@ -282,8 +284,7 @@ fn binary_value(rest: &mut &[u8], data_type: &DataType, oid: u32) -> Option<Resu
         DataType::Boolean => ScalarValue::Boolean(Some(rest.try_get_u8().ok()? != 0)),
         DataType::Int16 => ScalarValue::Int16(Some(rest.try_get_i16().ok()?)),
         DataType::Int32 => ScalarValue::Int32(Some(rest.try_get_i32().ok()?)),
-        // An oid has four bytes, a bigint eight.
-        DataType::Int64 if oid == 26 => ScalarValue::Int64(Some(i64::from(rest.try_get_u32().ok()?))),
+        DataType::UInt32 => ScalarValue::UInt32(Some(rest.try_get_u32().ok()?)),
         DataType::Int64 => ScalarValue::Int64(Some(rest.try_get_i64().ok()?)),
         DataType::Float32 => ScalarValue::Float32(Some(rest.try_get_f32().ok()?)),
         DataType::Float64 => ScalarValue::Float64(Some(rest.try_get_f64().ok()?)),
@@ -387,6 +388,7 @@ fn type_name(data_type: &DataType) -> &'static str {
         DataType::Int16 => "smallint",
         DataType::Int32 => "integer",
         DataType::Int64 => "bigint",
+        DataType::UInt32 => "oid",
         DataType::Float32 => "real",
         DataType::Float64 => "double precision",
         DataType::Utf8 | DataType::Utf8View => "text",
@@ -489,7 +491,7 @@ mod tests {
     #[test]
     fn bytes_are_read_in_whole_values_only() {
         assert_eq!(binary(&[0, 0, 0, 42], 23).unwrap(), ScalarValue::Int32(Some(42)));
-        assert_eq!(binary(&[0, 0, 0, 42], 26).unwrap(), ScalarValue::Int64(Some(42)));
+        assert_eq!(binary(&[0, 0, 0, 42], 26).unwrap(), ScalarValue::UInt32(Some(42)));
         assert_eq!(
             binary(&[0; 4], 1082).unwrap(),
             ScalarValue::Date32(Some(EPOCH_DAYS))

@@ -111,6 +111,7 @@ impl Connection {
     pub(super) async fn start(&mut self, prepared: Prepared, limits: &Limits) -> Result<Running, QueryError> {
         let started = Instant::now();
         let (query_id, tables) = (Arc::clone(&prepared.query_id), prepared.tables.clone());
+        let set_config = Arc::clone(&prepared.set_config);
         let handle = self.on_planner(limits, query::start(prepared)).await;
         let handle = handle.inspect_err(|error| self.endpoint.engine.forget_if_changed(error, &tables))?;
         Ok(Running {
@@ -121,6 +122,7 @@ impl Connection {
             stream: Some(handle.stream),
             batch: None,
             rows: 0,
+            set_config,
         })
     }
 
@@ -177,7 +179,10 @@ impl Connection {
                     let batch: RecordBatch = batch.map_err(QueryError::from)?;
                     running.batch = Some((RowEncoder::new(&batch, formats).map_err(arrow)?, 0));
                 }
-                None => running.stream = None,
+                None => {
+                    running.stream = None;
+                    self.apply_settings(&running.set_config)?;
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use super::encode::{Format, RowEncoder};
 use super::types;
 use crate::error::{QueryError, Result};
-use crate::query::{ParsedStatement, Prepared};
+use crate::query::{ParsedStatement, PendingSettings, Prepared};
 use crate::session::Settings;
 use crate::sqlstate::SqlState;
 
@@ -74,6 +74,8 @@ pub(super) struct Running {
     pub(super) stream: Option<SendableRecordBatchStream>,
     /// The batch that is being sent, and its next row.
     pub(super) batch: Option<(RowEncoder, usize)>,
+    /// The settings that it changes.
+    pub(super) set_config: PendingSettings,
     /// Rows sent so far.
     pub(super) rows: u64,
 }

@@ -20,7 +20,7 @@ impl Column {
             Self::Int16(array) => out.put_i16(array.value(row)),
             Self::UInt16(array) => out.put_i32(i32::from(array.value(row))),
             Self::Int32(array) => out.put_i32(array.value(row)),
-            Self::UInt32(array) => out.put_i64(i64::from(array.value(row))),
+            Self::UInt32(array) => out.put_u32(array.value(row)),
             Self::Int64(array) => out.put_i64(array.value(row)),
             Self::UInt64(array) => write_i128(out, i128::from(array.value(row)), 0),
             Self::Float32(array) => out.put_f32(array.value(row)),
