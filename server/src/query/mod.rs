@@ -12,13 +12,13 @@ mod execute;
 mod explain;
 mod floats;
 mod names;
+mod numerics;
 mod parameters;
 mod parse;
 mod plan;
 mod refused;
 mod rounding;
 mod single_value;
-mod sums;
 mod types;
 
 use std::sync::Arc;
@@ -85,8 +85,8 @@ impl Engine {
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(single_value::SingleValues),
-        Arc::new(sums::WideSums),
         Arc::new(floats::FloatsBesideNumerics),
+        Arc::new(numerics::NumericLaw),
     ];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(rounding::RoundingCasts));

@@ -31,7 +31,7 @@ use super::catalog_functions::{CatalogFunctions, PendingSettings};
 use super::execute::plan_schema;
 use super::explain::Explain;
 use super::types::PostgresTypes;
-use super::{Engine, ParsedStatement, catalog_syntax, names, parameters, refused};
+use super::{Engine, ParsedStatement, catalog_syntax, names, numerics, parameters, refused};
 use crate::catalog::{CatalogView, NamePart, TablePath};
 use crate::error::{QueryError, Result};
 use crate::session::Session;
@@ -241,12 +241,13 @@ fn plan_with(
         SqlToRel::new_with_options(provider, options)
             .sql_statement_to_plan_with_context(statement, &mut context)
     };
-    match plan(statement.clone()) {
+    let planned = match plan(statement.clone()) {
         Err(error) if error.find_root().message().contains(DUPLICATE_NAMES) => {
             plan(names::with_distinct_names(statement)).map_err(|_| error)
         }
         planned => planned,
-    }
+    };
+    numerics::narrow_literals(planned?)
 }
 
 /// `planned` under the names that the client sees, which may repeat.

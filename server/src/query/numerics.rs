@@ -1,0 +1,302 @@
+//! The numeric law: the types of sums, averages and quotients, as PostgreSQL has them where a column has one scale.
+//!
+//! A quotient and an average have as many digits behind the point as their operands, at least 16, the last one rounded
+//! half away from zero. The sum of bigints is numeric, and sums have the digits that they need. What does not fit 76
+//! digits is 22003.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{AggregateFunction, Cast, WindowFunction, WindowFunctionDefinition};
+use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
+use datafusion::logical_expr::logical_plan::RecursiveQuery;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, cast,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+/// Fewest digits behind the point of a quotient or an average.
+const QUOTIENT_SCALE: i8 = 16;
+/// Digits that Arrow adds to the dividend's scale, for a quotient; it cuts the rest off.
+const DIVISION_ADDS: i8 = 4;
+/// Digits of a decimal of 128 bits, and of 256.
+const DECIMAL128_DIGITS: u8 = 38;
+const DECIMAL256_DIGITS: u8 = 76;
+/// Digits by which a sum may be longer than what it sums.
+const SUM_ADDS: u8 = 10;
+
+/// Gives sums, averages and quotients their types. Runs before types are made equal.
+#[derive(Debug)]
+pub(super) struct NumericLaw;
+
+impl AnalyzerRule for NumericLaw {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let rewritten = plan.transform_up_with_subqueries(|plan| {
+            let schema = merge_schema(&plan.inputs());
+            let names = NamePreserver::new(&plan);
+            let rewritten = plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let rewritten = expr.transform_up(|expr| Ok(lawful(expr, &schema)))?;
+                Ok(if rewritten.transformed {
+                    rewritten.update_data(|expr| name.restore(expr))
+                } else {
+                    rewritten
+                })
+            })?;
+            // Above a sum that has changed its type, others change theirs.
+            rewritten
+                .map_data(LogicalPlan::recompute_schema)?
+                .transform_data(rounded_averages)
+        })?;
+        Ok(rewritten.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "numeric_law"
+    }
+}
+
+fn lawful(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    match expr {
+        Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
+            let widened = widen(func.name(), &mut params.args, schema);
+            let expr = Expr::AggregateFunction(AggregateFunction { func, params });
+            Transformed::new_transformed(expr, widened)
+        }
+        Expr::WindowFunction(mut window) => {
+            let WindowFunction { fun, params } = window.as_mut();
+            let widened = match fun {
+                WindowFunctionDefinition::AggregateUDF(func) => widen(func.name(), &mut params.args, schema),
+                WindowFunctionDefinition::WindowUDF(_) => false,
+            };
+            Transformed::new_transformed(Expr::WindowFunction(window), widened)
+        }
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Divide,
+            right,
+        }) => match quotient(&left, &right, schema) {
+            Some(quotient) => Transformed::yes(quotient),
+            None => Transformed::no(Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: Operator::Divide,
+                right,
+            })),
+        },
+        other => Transformed::no(other),
+    }
+}
+
+/// Casts what is summed or averaged to the numeric whose sum, or average, the law wants.
+fn widen(function: &str, args: &mut [Expr], schema: &DFSchema) -> bool {
+    let [arg] = args else {
+        return false;
+    };
+    let Ok(given) = arg.get_type(schema) else {
+        return false;
+    };
+    let wanted = match function {
+        "sum" => summed(&given),
+        "avg" => averaged(&given),
+        _ => None,
+    };
+    match wanted {
+        Some(wanted) if wanted != given => {
+            *arg = cast(std::mem::take(arg), wanted);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn summed(given: &DataType) -> Option<DataType> {
+    match given {
+        DataType::Int64 => Some(decimal(19, 0)),
+        DataType::Decimal128(precision, scale) => Some(decimal(
+            // The sum of a decimal has ten digits more than it, of a longer type when 38 are too few.
+            if precision + SUM_ADDS > DECIMAL128_DIGITS {
+                (*precision).max(DECIMAL128_DIGITS + 1)
+            } else {
+                *precision
+            },
+            *scale,
+        )),
+        _ => None,
+    }
+}
+
+/// The average of a decimal has four digits more behind the point than it.
+fn averaged(given: &DataType) -> Option<DataType> {
+    let (precision, scale) = digits(given)?;
+    let wanted = scale.max(QUOTIENT_SCALE) + 1 - DIVISION_ADDS;
+    let wanted = wanted.max(scale);
+    Some(decimal(rescaled(precision, scale, wanted), wanted))
+}
+
+/// `left / right` with the law's scale, if it is a numeric's.
+fn quotient(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let (left_type, right_type) = (left.get_type(schema).ok()?, right.get_type(schema).ok()?);
+    if !left_type.is_decimal() && !right_type.is_decimal() {
+        return None;
+    }
+    let ((p1, s1), (p2, s2)) = (digits(&left_type)?, digits(&right_type)?);
+    let scale = s1.max(s2).max(QUOTIENT_SCALE);
+    // One digit more than wanted: the last one is cut off, and decides how the one before is rounded.
+    let dividend_scale = s1.max(scale + 1 - DIVISION_ADDS);
+    let dividend = rescaled(p1, s1, dividend_scale);
+    let digits = dividend.saturating_add((DIVISION_ADDS + s2).unsigned_abs());
+    let wide = digits > DECIMAL128_DIGITS || p2 > DECIMAL128_DIGITS;
+    let sized = |precision: u8, scale: i8| match wide {
+        true => DataType::Decimal256(precision.min(DECIMAL256_DIGITS), scale),
+        false => DataType::Decimal128(precision, scale),
+    };
+    let divided = Expr::BinaryExpr(BinaryExpr {
+        left: Box::new(cast(left.clone(), sized(dividend, dividend_scale))),
+        op: Operator::Divide,
+        right: Box::new(cast(right.clone(), sized(p2, s2))),
+    });
+    let cut = (dividend_scale + DIVISION_ADDS - scale).unsigned_abs();
+    Some(cast(divided, sized(digits.min(DECIMAL256_DIGITS) - cut, scale)))
+}
+
+/// Precision and scale of a numeric, or of an integer as one.
+fn digits(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Int8 => Some((3, 0)),
+        DataType::Int16 => Some((5, 0)),
+        DataType::Int32 => Some((10, 0)),
+        DataType::Int64 => Some((19, 0)),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) if *scale >= 0 => {
+            Some((*precision, *scale))
+        }
+        _ => None,
+    }
+}
+
+/// The digits of a numeric whose scale becomes `to`.
+fn rescaled(precision: u8, from: i8, to: i8) -> u8 {
+    let added = (to - from).max(0).unsigned_abs();
+    precision.saturating_add(added).min(DECIMAL256_DIGITS)
+}
+
+fn decimal(precision: u8, scale: i8) -> DataType {
+    if precision > DECIMAL128_DIGITS {
+        DataType::Decimal256(precision, scale)
+    } else {
+        DataType::Decimal128(precision, scale)
+    }
+}
+
+/// Puts a projection above aggregates and windows with averages of numerics, which have a digit too many: it rounds.
+fn rounded_averages(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let expressions: &[Expr] = match &plan {
+        LogicalPlan::Aggregate(aggregate) => &aggregate.aggr_expr,
+        LogicalPlan::Window(window) => &window.window_expr,
+        _ => return Ok(Transformed::no(plan)),
+    };
+    let averages: Vec<bool> = expressions.iter().map(is_average).collect();
+    let others = plan.schema().fields().len() - averages.len();
+    let mut changed = false;
+    let columns = plan
+        .schema()
+        .iter()
+        .enumerate()
+        .map(|(index, (qualifier, field))| {
+            let column = Expr::from((qualifier, field));
+            let is_average = index >= others && averages.get(index - others) == Some(&true);
+            let Some(rounded) = is_average.then(|| law_of_average(field.data_type())).flatten() else {
+                return column;
+            };
+            changed = true;
+            Expr::Cast(Cast::new(Box::new(column), rounded)).alias_qualified(qualifier.cloned(), field.name())
+        });
+    let columns: Vec<Expr> = columns.collect();
+    if !changed {
+        return Ok(Transformed::no(plan));
+    }
+    let projected = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
+    Ok(Transformed::yes(projected))
+}
+
+fn is_average(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_average(&alias.expr),
+        Expr::AggregateFunction(function) => function.func.name() == "avg",
+        Expr::WindowFunction(window) => match &window.fun {
+            WindowFunctionDefinition::AggregateUDF(function) => function.name() == "avg",
+            WindowFunctionDefinition::WindowUDF(_) => false,
+        },
+        _ => false,
+    }
+}
+
+/// The type of an average, of which DataFusion's has more digits behind the point.
+fn law_of_average(given: &DataType) -> Option<DataType> {
+    let (precision, scale) = digits(given).filter(|_| given.is_decimal())?;
+    let wanted = (scale - DIVISION_ADDS).max(QUOTIENT_SCALE);
+    let cut = (scale - wanted).unsigned_abs();
+    (cut > 0).then(|| match given {
+        DataType::Decimal256(..) => DataType::Decimal256(precision - cut, wanted),
+        _ => DataType::Decimal128(precision - cut, wanted),
+    })
+}
+
+/// Integer literals as small as PostgreSQL's: int4, else int8, else numeric. DataFusion plans them as int8.
+pub(super) fn narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|plan| match plan {
+        // Limits are int8.
+        LogicalPlan::Limit(_) => Ok(Transformed::no(plan)),
+        // What a recursive query repeats has been planned with the types of its start.
+        LogicalPlan::RecursiveQuery(query) => {
+            let term = |term| coerce_plan_expr_for_schema(Arc::unwrap_or_clone(term), &query.schema);
+            let (start, repeated) = (term(query.static_term)?, term(query.recursive_term)?);
+            let query =
+                RecursiveQuery::try_new(query.name, Arc::new(start), Arc::new(repeated), query.is_distinct)?;
+            Ok(Transformed::yes(LogicalPlan::RecursiveQuery(query)))
+        }
+        LogicalPlan::Values(values) => {
+            let rows = values.values.into_iter().map(|row| {
+                let row = row.into_iter().map(|expr| narrowed(expr).map(|done| done.data));
+                row.collect::<Result<Vec<Expr>>>()
+            });
+            let rows = rows.collect::<Result<Vec<Vec<Expr>>>>()?;
+            Ok(Transformed::yes(LogicalPlanBuilder::values(rows)?.build()?))
+        }
+        plan => {
+            let names = NamePreserver::new(&plan);
+            let rewritten = plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let rewritten = narrowed(expr)?;
+                Ok(if rewritten.transformed {
+                    rewritten.update_data(|expr| name.restore(expr))
+                } else {
+                    rewritten
+                })
+            })?;
+            rewritten.map_data(LogicalPlan::recompute_schema)
+        }
+    })?;
+    Ok(rewritten.data)
+}
+
+fn narrowed(expr: Expr) -> Result<Transformed<Expr>> {
+    expr.transform_up(|expr| {
+        Ok(match expr {
+            Expr::Literal(ScalarValue::Int64(Some(value)), metadata) => match i32::try_from(value) {
+                Ok(value) if value != i32::MIN => {
+                    Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(value)), metadata))
+                }
+                _ => Transformed::no(Expr::Literal(ScalarValue::Int64(Some(value)), metadata)),
+            },
+            Expr::Literal(ScalarValue::UInt64(Some(value)), metadata) => Transformed::yes(Expr::Literal(
+                ScalarValue::Decimal128(Some(value.into()), 20, 0),
+                metadata,
+            )),
+            other => Transformed::no(other),
+        })
+    })
+}
