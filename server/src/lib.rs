@@ -6,6 +6,7 @@
 //! - [`catalog`]: names to tables
 //! - [`query`]: the stages of a statement
 //! - [`security`]: who may connect, and TLS
+//! - `values`: how values are written and read, time zones
 //! - [`error`], [`sqlstate`]: what a client is told when something is wrong
 //!
 //! Dependencies point one way: `frontend -> query -> {session, catalog} -> causeway-spi <- connectors`.
@@ -19,6 +20,7 @@ pub mod query;
 pub mod security;
 pub mod session;
 pub mod sqlstate;
+mod values;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

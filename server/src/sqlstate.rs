@@ -13,6 +13,8 @@ impl SqlState {
     pub const CARDINALITY_VIOLATION: Self = Self("21000");
     /// A number does not fit its type.
     pub const NUMERIC_VALUE_OUT_OF_RANGE: Self = Self("22003");
+    /// A date or time is out of its range.
+    pub const DATETIME_OVERFLOW: Self = Self("22008");
     /// A date or time text is not one.
     pub const INVALID_DATETIME_FORMAT: Self = Self("22007");
     /// Division by zero.

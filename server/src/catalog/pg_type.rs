@@ -130,12 +130,12 @@ impl PgType {
             DataType::Boolean => Self::new(16, 1),
             DataType::Int8 | DataType::UInt8 | DataType::Int16 => Self::new(21, 2),
             DataType::UInt16 | DataType::Int32 => Self::new(23, 4),
-            DataType::Int64 => Self::new(20, 8),
+            // The only unsigned bigints are counts of DataFusion's functions.
+            DataType::Int64 | DataType::UInt64 => Self::new(20, 8),
             // Sources have no such type: it is that of the numbers of objects.
             DataType::UInt32 => Self::new(26, 4),
             DataType::Float16 | DataType::Float32 => Self::new(700, 4),
             DataType::Float64 => Self::new(701, 8),
-            DataType::UInt64 => Self::new(1700, -1),
             DataType::Decimal32(p, s)
             | DataType::Decimal64(p, s)
             | DataType::Decimal128(p, s)

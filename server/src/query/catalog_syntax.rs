@@ -105,7 +105,7 @@ fn regclass_literals(statement: &Statement) -> Vec<String> {
     texts
 }
 
-fn literal_text(expr: &Expr) -> Option<&str> {
+pub(super) fn literal_text(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
@@ -497,7 +497,7 @@ fn strip_schema(name: &mut ObjectName) {
     }
 }
 
-fn last_part(name: &ObjectName) -> Option<String> {
+pub(super) fn last_part(name: &ObjectName) -> Option<String> {
     name.0
         .last()
         .and_then(|part| part.as_ident())
@@ -511,7 +511,7 @@ fn undefined(what: &str, name: &str) -> QueryError {
     )
 }
 
-fn null() -> Expr {
+pub(super) fn null() -> Expr {
     Expr::value(Value::Null)
 }
 
@@ -519,7 +519,7 @@ fn boolean(value: bool) -> Expr {
     Expr::value(Value::Boolean(value))
 }
 
-fn string(text: &str) -> Expr {
+pub(super) fn string(text: &str) -> Expr {
     Expr::value(Value::SingleQuotedString(text.to_owned()))
 }
 
@@ -533,7 +533,7 @@ fn as_oid(value: u32) -> Expr {
     }
 }
 
-fn call(function: &str, arguments: Vec<Expr>) -> Expr {
+pub(super) fn call(function: &str, arguments: Vec<Expr>) -> Expr {
     let arguments = arguments.into_iter();
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::with_quote('"', function)]),

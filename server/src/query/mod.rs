@@ -3,7 +3,6 @@
 //! `parse` → `command` (answered at once) or `plan` → `execute`; `explain` shows what the last two did. Every front
 //! end calls [`prepare`] and [`start`].
 
-mod catalog_functions;
 mod catalog_syntax;
 mod checked;
 mod command;
@@ -11,6 +10,8 @@ mod complexity;
 mod execute;
 mod explain;
 mod floats;
+mod functions;
+mod moments;
 mod names;
 mod numerics;
 mod parameters;
@@ -19,6 +20,7 @@ mod plan;
 mod refused;
 mod rounding;
 mod single_value;
+mod syntax;
 mod types;
 
 use std::sync::Arc;
@@ -32,10 +34,10 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::prelude::SessionConfig;
 
-pub use catalog_functions::PendingSettings;
 pub(crate) use command::ends_transaction;
 pub use command::{CommandReply, change_setting, describe_command, is_command, run_command};
 pub use execute::{QueryHandle, start};
+pub use functions::{PendingSettings, SettingChange};
 pub use parse::{ParsedStatement, parse};
 pub use plan::{PlanContext, Prepared, prepare};
 
@@ -85,10 +87,12 @@ impl Engine {
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(single_value::SingleValues),
+        Arc::new(moments::MomentArithmetic),
         Arc::new(floats::FloatsBesideNumerics),
         Arc::new(numerics::NumericLaw),
     ];
     rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(moments::SessionZone));
     rules.push(Arc::new(rounding::RoundingCasts));
     rules.push(Arc::new(checked::CheckedConstants));
     rules

@@ -10,7 +10,9 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, Cast, WindowFunction, WindowFunctionDefinition};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Cast, ScalarFunction, WindowFunction, WindowFunctionDefinition,
+};
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
 use datafusion::logical_expr::logical_plan::RecursiveQuery;
 use datafusion::logical_expr::utils::merge_schema;
@@ -19,10 +21,15 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::rounding::half_to_even;
+use super::types::NUMERIC_OF_ANY_SCALE;
+
 /// Fewest digits behind the point of a quotient or an average.
 const QUOTIENT_SCALE: i8 = 16;
 /// Digits that Arrow adds to the dividend's scale, for a quotient; it cuts the rest off.
 const DIVISION_ADDS: i8 = 4;
+/// `numeric` without digits, of a float or a text.
+const NUMERIC_OF_OTHERS: DataType = DataType::Decimal128(38, 10);
 /// Digits of a decimal of 128 bits, and of 256.
 const DECIMAL128_DIGITS: u8 = 38;
 const DECIMAL256_DIGITS: u8 = 76;
@@ -75,6 +82,15 @@ fn lawful(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             };
             Transformed::new_transformed(Expr::WindowFunction(window), widened)
         }
+        Expr::Cast(Cast { expr, field }) if field.data_type() == &NUMERIC_OF_ANY_SCALE => {
+            let wanted = match expr.get_type(schema) {
+                Ok(given) if given.is_decimal() => return Transformed::yes(*expr),
+                Ok(given) if given.is_integer() => digits(&given).map(|(precision, _)| decimal(precision, 0)),
+                _ => None,
+            };
+            Transformed::yes(cast(*expr, wanted.unwrap_or(NUMERIC_OF_OTHERS)))
+        }
+        Expr::ScalarFunction(function) => whole_digits(function, schema),
         Expr::BinaryExpr(BinaryExpr {
             left,
             op: Operator::Divide,
@@ -88,6 +104,41 @@ fn lawful(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             })),
         },
         other => Transformed::no(other),
+    }
+}
+
+/// The results of rounding functions have the digits that they are rounded to; floats are rounded to even.
+fn whole_digits(function: ScalarFunction, schema: &DFSchema) -> Transformed<Expr> {
+    let given = function
+        .args
+        .first()
+        .and_then(|value| value.get_type(schema).ok());
+    let scale = match (function.name(), function.args.as_slice(), &given) {
+        ("round", [value], Some(given)) if given.is_floating() => {
+            return match half_to_even(value) {
+                Ok(rounded) => Transformed::yes(rounded),
+                Err(_) => Transformed::no(Expr::ScalarFunction(function)),
+            };
+        }
+        ("ceil" | "floor" | "round" | "trunc", [_], Some(given)) if given.is_decimal() => 0,
+        ("trunc", [_, Expr::Literal(scale, _)], Some(given)) if given.is_decimal() => match scale {
+            ScalarValue::Int32(Some(scale @ 0..=38)) => i8::try_from(*scale).unwrap_or(0),
+            _ => return Transformed::no(Expr::ScalarFunction(function)),
+        },
+        _ => return Transformed::no(Expr::ScalarFunction(function)),
+    };
+    match given.as_ref().and_then(digits) {
+        Some((precision, from)) if scale < from => {
+            // Rounding up may take a digit more before the point.
+            let precision = precision - (from - scale).unsigned_abs() + 1;
+            let wide = matches!(given, Some(DataType::Decimal256(..)));
+            let wanted = match wide {
+                true => DataType::Decimal256(precision, scale),
+                false => DataType::Decimal128(precision, scale),
+            };
+            Transformed::yes(cast(Expr::ScalarFunction(function), wanted))
+        }
+        _ => Transformed::no(Expr::ScalarFunction(function)),
     }
 }
 
@@ -287,10 +338,8 @@ fn narrowed(expr: Expr) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| {
         Ok(match expr {
             Expr::Literal(ScalarValue::Int64(Some(value)), metadata) => match i32::try_from(value) {
-                Ok(value) if value != i32::MIN => {
-                    Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(value)), metadata))
-                }
-                _ => Transformed::no(Expr::Literal(ScalarValue::Int64(Some(value)), metadata)),
+                Ok(value) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(value)), metadata)),
+                Err(_) => Transformed::no(Expr::Literal(ScalarValue::Int64(Some(value)), metadata)),
             },
             Expr::Literal(ScalarValue::UInt64(Some(value)), metadata) => Transformed::yes(Expr::Literal(
                 ScalarValue::Decimal128(Some(value.into()), 20, 0),

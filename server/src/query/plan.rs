@@ -27,11 +27,11 @@ use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::catalog_functions::{CatalogFunctions, PendingSettings};
 use super::execute::plan_schema;
 use super::explain::Explain;
+use super::functions::{CatalogFunctions, PendingSettings};
 use super::types::PostgresTypes;
-use super::{Engine, ParsedStatement, catalog_syntax, names, numerics, parameters, refused};
+use super::{Engine, ParsedStatement, catalog_syntax, names, numerics, parameters, refused, syntax};
 use crate::catalog::{CatalogView, NamePart, TablePath};
 use crate::error::{QueryError, Result};
 use crate::session::Session;
@@ -156,6 +156,9 @@ pub async fn prepare(
     }
     refused::check_statement(written)?;
     let mut statement = written.clone();
+    let zone = cx.view.settings.time_zone();
+    let local = chrono::Utc::now().with_timezone(&zone).naive_local();
+    syntax::rewrite(&mut statement, zone, local)?;
     catalog_syntax::rewrite(&cx.view, &mut statement).await?;
     let search_path = match catalog_syntax::asks_for_schema(&statement) {
         true => cx.view.search_path().await,
@@ -165,6 +168,7 @@ pub async fn prepare(
     let tables = resolve_tables(&cx, statement).await?;
     let mut state = engine.prototype.clone();
     state.mark_start_execution();
+    state.config_mut().options_mut().execution.time_zone = Some(zone.name().to_owned());
     if !cx.settings.pushdown {
         read_everything(state.config_mut().options_mut());
     }

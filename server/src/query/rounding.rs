@@ -81,7 +81,7 @@ fn decimal_scale(data_type: &DataType) -> Option<i8> {
 }
 
 /// A float halfway between two integers becomes the even one, as in PostgreSQL; a numeric goes away from zero.
-fn half_to_even(value: &Expr) -> Result<Expr> {
+pub(super) fn half_to_even(value: &Expr) -> Result<Expr> {
     let value = cast(value.clone(), DataType::Float64);
     let is_half = abs(value.clone() - trunc(vec![value.clone()])).eq(lit(0.5));
     let even = lit(2.0) * round(vec![value.clone() / lit(2.0)]);

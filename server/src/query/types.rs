@@ -7,6 +7,9 @@ use datafusion::common::Result;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, ExactNumberInfo, ObjectName, TimezoneInfo};
 
+/// `numeric` without digits. No value has it: a cast to it keeps a number's digits ([`super::numerics`]).
+pub(super) const NUMERIC_OF_ANY_SCALE: DataType = DataType::Decimal256(76, 38);
+
 /// The one zone of timestamps with a time zone.
 const UTC: &str = "UTC";
 
@@ -32,6 +35,9 @@ fn canonical(sql_type: &SqlType) -> Option<DataType> {
         // PostgreSQL's float is a double; its precision in bits chooses a real.
         SqlType::Float(ExactNumberInfo::Precision(1..=24)) => Some(DataType::Float32),
         SqlType::Float(_) => Some(DataType::Float64),
+        SqlType::Numeric(ExactNumberInfo::None) | SqlType::Decimal(ExactNumberInfo::None) => {
+            Some(NUMERIC_OF_ANY_SCALE)
+        }
         SqlType::Uuid | SqlType::JSON | SqlType::JSONB => Some(DataType::Utf8View),
         SqlType::CharacterVarying(_) | SqlType::Varchar(None) | SqlType::Text => Some(DataType::Utf8View),
         SqlType::Bytea => Some(DataType::BinaryView),
@@ -56,6 +62,7 @@ fn named(name: &ObjectName) -> Option<DataType> {
         "text" | "name" | "varchar" | "bpchar" | "citext" | "uuid" | "json" | "jsonb" | "xml" => {
             DataType::Utf8View
         }
+        "numeric" => NUMERIC_OF_ANY_SCALE,
         "bytea" => DataType::BinaryView,
         "date" => DataType::Date32,
         _ => return None,

@@ -7,6 +7,7 @@ use causeway_spi::parse_duration;
 
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
+use crate::values::zone;
 
 /// What a setting's value may be.
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +171,12 @@ impl Settings {
         self.duration("source_timeout")
     }
 
+    /// The time zone of timestamps without one, and of what is shown.
+    pub(crate) fn time_zone(&self) -> chrono_tz::Tz {
+        let zone = self.get("timezone").and_then(zone::by_name);
+        zone.unwrap_or(chrono_tz::UTC)
+    }
+
     /// The schemas in which names without a schema are looked for.
     pub fn search_path(&self) -> Vec<String> {
         let path = self.get("search_path").unwrap_or_default();
@@ -244,10 +251,7 @@ fn time_zone(value: &str) -> Option<String> {
     if ["default", "local"].contains(&value.to_lowercase().as_str()) {
         return Some("UTC".to_owned());
     }
-    let found = chrono_tz::TZ_VARIANTS
-        .iter()
-        .find(|zone| zone.name().eq_ignore_ascii_case(value))?;
-    Some(found.name().to_owned())
+    zone::by_name(value).map(|zone| zone.name().to_owned())
 }
 
 /// A duration as PostgreSQL writes it: `5s`, `2min`, or a bare number of milliseconds.

@@ -182,7 +182,8 @@ impl Connection {
         }
         self.report_changes(&before);
         if let Some(rows) = &reply.rows {
-            let encoder = RowEncoder::new(rows, formats).map_err(|error| QueryError::internal(&error))?;
+            let encoder = RowEncoder::new(rows, formats, self.session.settings.time_zone())
+                .map_err(|error| QueryError::internal(&error))?;
             for row in 0..encoder.rows() {
                 encoder
                     .append(row, &mut self.out)

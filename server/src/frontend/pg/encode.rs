@@ -6,6 +6,7 @@ mod binary;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
+use chrono_tz::Tz;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, BooleanArray, Decimal128Array, Decimal256Array,
     Float32Array, Float64Array, LargeBinaryArray, LargeStringArray, ListArray, PrimitiveArray, RecordBatch,
@@ -20,7 +21,7 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::text;
+use crate::values::text;
 
 /// Type byte of DataRow.
 const DATA_ROW: u8 = b'D';
@@ -51,14 +52,14 @@ pub(super) struct RowEncoder {
 }
 
 impl RowEncoder {
-    /// Prepares `batch`; columns beyond those of `formats` are text. Errors: a column has a type without a text form.
-    pub(super) fn new(batch: &RecordBatch, formats: &[Format]) -> Result<Self, ArrowError> {
+    /// Prepares `batch`; columns beyond those of `formats` are text. Timestamps with time zone are shown in `zone`. Errors: a column has a type without a text form.
+    pub(super) fn new(batch: &RecordBatch, formats: &[Format], zone: Tz) -> Result<Self, ArrowError> {
         let formats = formats.iter().copied().chain(std::iter::repeat(Format::Text));
         let columns = batch
             .columns()
             .iter()
             .zip(formats)
-            .map(|(array, format)| Ok((Column::new(array)?, format)))
+            .map(|(array, format)| Ok((Column::new(array, zone)?, format)))
             .collect::<Result<_, ArrowError>>()?;
         Ok(Self {
             columns,
@@ -114,7 +115,8 @@ enum Column {
     Decimal256(Decimal256Array),
     Date(PrimitiveArray<Date32Type>),
     Time(PrimitiveArray<Time64MicrosecondType>),
-    Timestamp(PrimitiveArray<TimestampMicrosecondType>, &'static str),
+    /// In the zone in which it is shown, if it has one.
+    Timestamp(PrimitiveArray<TimestampMicrosecondType>, Option<Tz>),
     Interval(PrimitiveArray<IntervalMonthDayNanoType>),
     Utf8(StringArray),
     LargeUtf8(LargeStringArray),
@@ -129,7 +131,7 @@ enum Column {
 }
 
 impl Column {
-    fn new(array: &ArrayRef) -> Result<Self, ArrowError> {
+    fn new(array: &ArrayRef, shown_in: Tz) -> Result<Self, ArrowError> {
         Ok(match array.data_type() {
             DataType::Null => Self::Null,
             DataType::Boolean => Self::Boolean(array.as_boolean().clone()),
@@ -147,23 +149,28 @@ impl Column {
             DataType::Decimal256(..) => Self::Decimal256(array.as_primitive().clone()),
             DataType::Date32 => Self::Date(array.as_primitive().clone()),
             DataType::Time64(TimeUnit::Microsecond) => Self::Time(array.as_primitive().clone()),
-            DataType::Timestamp(TimeUnit::Microsecond, zone) => Self::Timestamp(
-                array.as_primitive().clone(),
-                if zone.is_some() { "+00" } else { "" },
-            ),
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+                Self::Timestamp(array.as_primitive().clone(), zone.as_ref().map(|_| shown_in))
+            }
             DataType::Timestamp(_, zone) => {
                 let microseconds = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
-                return Self::new(&cast(array, &microseconds)?);
+                return Self::new(&cast(array, &microseconds)?, shown_in);
             }
             DataType::Date64 => {
-                return Self::new(&cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?);
+                return Self::new(
+                    &cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?,
+                    shown_in,
+                );
             }
             DataType::Time32(_) | DataType::Time64(_) => {
-                return Self::new(&cast(array, &DataType::Time64(TimeUnit::Microsecond))?);
+                return Self::new(&cast(array, &DataType::Time64(TimeUnit::Microsecond))?, shown_in);
             }
             DataType::Interval(IntervalUnit::MonthDayNano) => Self::Interval(array.as_primitive().clone()),
             DataType::Interval(_) => {
-                return Self::new(&cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?);
+                return Self::new(
+                    &cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?,
+                    shown_in,
+                );
             }
             DataType::Utf8 => Self::Utf8(array.as_string().clone()),
             DataType::LargeUtf8 => Self::LargeUtf8(array.as_string().clone()),
@@ -171,17 +178,21 @@ impl Column {
             DataType::Binary => Self::Binary(array.as_binary().clone()),
             DataType::LargeBinary => Self::LargeBinary(array.as_binary().clone()),
             DataType::BinaryView => Self::BinaryView(array.as_binary_view().clone()),
-            DataType::Dictionary(_, value) => return Self::new(&cast(array, value)?),
+            DataType::Dictionary(_, value) => return Self::new(&cast(array, value)?, shown_in),
             DataType::List(_) => {
                 let list: &ListArray = array.as_list();
-                Self::List(list.clone(), Box::new(Self::new(list.values())?))
+                Self::List(list.clone(), Box::new(Self::new(list.values(), shown_in)?))
             }
             DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                return Self::new(&cast(array, &DataType::List(Arc::clone(item)))?);
+                return Self::new(&cast(array, &DataType::List(Arc::clone(item)))?, shown_in);
             }
             DataType::Struct(_) => {
                 let fields = array.as_struct();
-                let columns = fields.columns().iter().map(Self::new).collect::<Result<_, _>>()?;
+                let columns = fields
+                    .columns()
+                    .iter()
+                    .map(|column| Self::new(column, shown_in))
+                    .collect::<Result<_, _>>()?;
                 Self::Struct(fields.clone(), columns)
             }
             _ => Self::Other(Arc::clone(array)),
@@ -267,7 +278,8 @@ impl Column {
             }
             Self::Date(array) => text::date(out, i64::from(array.value(row))),
             Self::Time(array) => text::time(out, array.value(row)),
-            Self::Timestamp(array, zone) => text::timestamp(out, array.value(row), zone),
+            Self::Timestamp(array, None) => text::timestamp(out, array.value(row)),
+            Self::Timestamp(array, Some(zone)) => text::timestamptz(out, array.value(row), *zone),
             Self::Interval(array) => {
                 let value = array.value(row);
                 text::interval(out, value.months, value.days, value.nanoseconds);

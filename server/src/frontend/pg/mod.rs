@@ -18,7 +18,6 @@ mod simple;
 mod socket;
 mod startup;
 mod statement;
-mod text;
 mod types;
 
 use std::sync::Arc;

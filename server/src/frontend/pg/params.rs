@@ -15,6 +15,7 @@ use super::encode::Format;
 use super::message::text_of;
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
+use crate::values::array;
 
 /// Days from 1970-01-01 to 2000-01-01, where Postgres' binary dates begin.
 pub(super) const EPOCH_DAYS: i32 = 10_957;
@@ -116,7 +117,7 @@ pub(super) fn of_text(text: &str, data_type: &DataType) -> Result<ScalarValue> {
         DataType::Utf8 => ScalarValue::Utf8(Some(text.to_owned())),
         DataType::BinaryView => ScalarValue::BinaryView(Some(bytea(text).ok_or_else(invalid)?)),
         DataType::List(item) => {
-            let items = array_items(text).ok_or_else(invalid)?;
+            let items = array::items(text).ok_or_else(invalid)?;
             let values = items.into_iter().map(|value| match value {
                 Some(value) => of_text(&value, item.data_type()),
                 None => Ok(ScalarValue::try_from(item.data_type())?),
@@ -204,63 +205,6 @@ fn bytea(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
-}
-
-/// The items of `{1,NULL,"a b"}`, one dimension.
-fn array_items(text: &str) -> Option<Vec<Option<String>>> {
-    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
-    let mut items = Vec::new();
-    let mut characters = inner.chars().peekable();
-    if inner.trim().is_empty() {
-        return Some(items);
-    }
-    loop {
-        while characters
-            .next_if(|character| character.is_whitespace())
-            .is_some()
-        {}
-        let (mut item, mut quoted) = (String::new(), false);
-        loop {
-            match characters.peek()? {
-                '"' if item.is_empty() && !quoted => {
-                    quoted = true;
-                    characters.next();
-                    loop {
-                        match characters.next()? {
-                            '"' => break,
-                            '\\' => item.push(characters.next()?),
-                            other => item.push(other),
-                        }
-                    }
-                    break;
-                }
-                ',' | '{' | '}' | '"' => break,
-                '\\' => {
-                    characters.next();
-                    item.push(characters.next()?);
-                }
-                _ => item.extend(characters.next()),
-            }
-            if characters.peek().is_none() {
-                break;
-            }
-        }
-        let item = if quoted { item } else { item.trim_end().to_owned() };
-        if item.is_empty() && !quoted {
-            return None;
-        }
-        let null = !quoted && item.eq_ignore_ascii_case("null");
-        items.push((!null).then_some(item));
-        while characters
-            .next_if(|character| character.is_whitespace())
-            .is_some()
-        {}
-        match characters.next() {
-            None => return Some(items),
-            Some(',') => {}
-            Some(_) => return None,
-        }
-    }
 }
 
 fn list(values: Vec<ScalarValue>, item: &DataType) -> ScalarValue {
@@ -464,7 +408,7 @@ mod tests {
         );
         assert_eq!(text("{1, NULL,3}", 1007).unwrap().to_string(), "[1, , 3]");
         assert_eq!(
-            array_items("{\"a \\\"b\\\"\", c d , null, \"null\", \"\"}").unwrap(),
+            array::items("{\"a \\\"b\\\"\", c d , null, \"null\", \"\"}").unwrap(),
             [
                 Some("a \"b\"".to_owned()),
                 Some("c d".to_owned()),

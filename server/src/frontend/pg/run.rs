@@ -153,6 +153,7 @@ impl Connection {
         rows_max: usize,
         limits: &Limits,
     ) -> Result<(usize, bool), Failure> {
+        let zone = self.session.settings.time_zone();
         let mut sent = 0;
         loop {
             if let Some((encoder, next)) = &mut running.batch {
@@ -177,7 +178,7 @@ impl Connection {
             match limits.cancellable(stream.next()).await? {
                 Some(batch) => {
                     let batch: RecordBatch = batch.map_err(QueryError::from)?;
-                    running.batch = Some((RowEncoder::new(&batch, formats).map_err(arrow)?, 0));
+                    running.batch = Some((RowEncoder::new(&batch, formats, zone).map_err(arrow)?, 0));
                 }
                 None => {
                     running.stream = None;

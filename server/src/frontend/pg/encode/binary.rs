@@ -22,7 +22,7 @@ impl Column {
             Self::Int32(array) => out.put_i32(array.value(row)),
             Self::UInt32(array) => out.put_u32(array.value(row)),
             Self::Int64(array) => out.put_i64(array.value(row)),
-            Self::UInt64(array) => write_i128(out, i128::from(array.value(row)), 0),
+            Self::UInt64(array) => out.put_u64(array.value(row)),
             Self::Float32(array) => out.put_f32(array.value(row)),
             Self::Float64(array) => out.put_f64(array.value(row)),
             Self::Decimal128(array) => write_i128(out, array.value(row), array.scale()),

@@ -35,7 +35,7 @@ pub struct SettingChange {
 pub type PendingSettings = Arc<Mutex<Vec<SettingChange>>>;
 
 /// The functions of one statement.
-pub(super) struct CatalogFunctions {
+pub(in crate::query) struct CatalogFunctions {
     view: CatalogView,
     search_path: Vec<String>,
     set_config: PendingSettings,
@@ -43,7 +43,11 @@ pub(super) struct CatalogFunctions {
 
 impl CatalogFunctions {
     /// The functions of a statement. `search_path`: the schemas in which names are looked for, if it asks for them.
-    pub(super) fn new(view: CatalogView, search_path: Vec<String>, set_config: PendingSettings) -> Self {
+    pub(in crate::query) fn new(
+        view: CatalogView,
+        search_path: Vec<String>,
+        set_config: PendingSettings,
+    ) -> Self {
         Self {
             view,
             search_path,
@@ -52,7 +56,11 @@ impl CatalogFunctions {
     }
 
     /// The function `name`, if it is one of these.
-    pub(super) fn get(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+    pub(in crate::query) fn get(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let zone = self.view.settings.time_zone();
+        if let Some(function) = super::get(name, zone) {
+            return Some(function);
+        }
         let kind = self.kind(name)?;
         let function = CatalogFunction {
             name: name.to_owned(),
@@ -148,10 +156,10 @@ impl CatalogFunctions {
             "pg_typeof" => Kind::TypeOf,
             "current_setting" => Kind::CurrentSetting(Arc::clone(&view.settings)),
             "set_config" => Kind::SetConfig(Arc::clone(&view.settings), Arc::clone(&self.set_config)),
-            super::catalog_syntax::LIKE_ESCAPE => Kind::LikeEscape,
-            super::catalog_syntax::REGCLASS_NAME => Kind::RelationName(view.clone()),
-            super::catalog_syntax::REGTYPE_NAME => Kind::TypeName,
-            super::catalog_syntax::REGNAMESPACE_NAME => Kind::SchemaName(view.clone()),
+            crate::query::catalog_syntax::LIKE_ESCAPE => Kind::LikeEscape,
+            crate::query::catalog_syntax::REGCLASS_NAME => Kind::RelationName(view.clone()),
+            crate::query::catalog_syntax::REGTYPE_NAME => Kind::TypeName,
+            crate::query::catalog_syntax::REGNAMESPACE_NAME => Kind::SchemaName(view.clone()),
             _ => return None,
         })
     }

@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
+use chrono_tz::Tz;
+
+use super::zone;
 
 const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 const MICROSECONDS_PER_DAY: i64 = 86_400 * MICROSECONDS_PER_SECOND;
@@ -10,7 +13,7 @@ const MICROSECONDS_PER_DAY: i64 = 86_400 * MICROSECONDS_PER_SECOND;
 /// Appends the shortest decimal text that reads back as `value`, laid out as PostgreSQL does.
 ///
 /// `digits_max`: from this exponent on the exponential form is used: 15 for float8, 6 for float4.
-pub(super) fn float(out: &mut BytesMut, value: f64, shortest: &str, digits_max: i32) {
+pub(crate) fn float(out: &mut BytesMut, value: f64, shortest: &str, digits_max: i32) {
     if value.is_nan() {
         out.put_slice(b"NaN");
         return;
@@ -61,26 +64,47 @@ pub(super) fn float(out: &mut BytesMut, value: f64, shortest: &str, digits_max: 
 }
 
 /// Appends a number of days since 1970-01-01 as a date.
-pub(super) fn date(out: &mut BytesMut, days: i64) {
+pub(crate) fn date(out: &mut BytesMut, days: i64) {
     let before_christ = civil_date(out, days);
     if before_christ {
         out.put_slice(b" BC");
     }
 }
 
-/// Appends microseconds since 1970-01-01 as a timestamp; `zone` follows the time.
-pub(super) fn timestamp(out: &mut BytesMut, microseconds: i64, zone: &str) {
+/// Appends microseconds since 1970-01-01 as a timestamp.
+pub(crate) fn timestamp(out: &mut BytesMut, microseconds: i64) {
+    timestamp_at_offset(out, microseconds, None);
+}
+
+/// Appends microseconds since 1970-01-01 in UTC as the time in `zone`, with its distance from UTC.
+pub(crate) fn timestamptz(out: &mut BytesMut, microseconds: i64, zone: Tz) {
+    let offset = zone::offset_at(zone, microseconds);
+    let local = microseconds.saturating_add(i64::from(offset) * MICROSECONDS_PER_SECOND);
+    timestamp_at_offset(out, local, Some(offset));
+}
+
+fn timestamp_at_offset(out: &mut BytesMut, microseconds: i64, offset: Option<i32>) {
     let before_christ = civil_date(out, microseconds.div_euclid(MICROSECONDS_PER_DAY));
     out.put_u8(b' ');
     time(out, microseconds.rem_euclid(MICROSECONDS_PER_DAY));
-    out.put_slice(zone.as_bytes());
+    if let Some(offset) = offset {
+        let sign = if offset < 0 { '-' } else { '+' };
+        let seconds = offset.unsigned_abs();
+        write(out, format_args!("{sign}{:02}", seconds / 3600));
+        if seconds % 3600 != 0 {
+            write(out, format_args!(":{:02}", seconds / 60 % 60));
+        }
+        if seconds % 60 != 0 {
+            write(out, format_args!(":{:02}", seconds % 60));
+        }
+    }
     if before_christ {
         out.put_slice(b" BC");
     }
 }
 
 /// Appends microseconds since midnight as a time, its fraction without trailing zeros.
-pub(super) fn time(out: &mut BytesMut, microseconds: i64) {
+pub(crate) fn time(out: &mut BytesMut, microseconds: i64) {
     let seconds = microseconds / MICROSECONDS_PER_SECOND;
     let fraction = microseconds % MICROSECONDS_PER_SECOND;
     write(
@@ -99,7 +123,7 @@ pub(super) fn time(out: &mut BytesMut, microseconds: i64) {
 }
 
 /// Appends an interval in the `postgres` style.
-pub(super) fn interval(out: &mut BytesMut, months: i32, days: i32, nanoseconds: i64) {
+pub(crate) fn interval(out: &mut BytesMut, months: i32, days: i32, nanoseconds: i64) {
     let start = out.len();
     let part = |out: &mut BytesMut, value: i32, unit: &str| {
         if value != 0 {
@@ -116,15 +140,19 @@ pub(super) fn interval(out: &mut BytesMut, months: i32, days: i32, nanoseconds: 
         if out.len() > start {
             out.put_u8(b' ');
         }
+        // A plus is written only where the part before it is negative.
+        let last = if days == 0 { months } else { days };
         if microseconds < 0 {
             out.put_u8(b'-');
+        } else if last < 0 {
+            out.put_u8(b'+');
         }
         time(out, microseconds.abs());
     }
 }
 
 /// Appends bytes as `\x` and hex digits.
-pub(super) fn bytes(out: &mut BytesMut, value: &[u8]) {
+pub(crate) fn bytes(out: &mut BytesMut, value: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.reserve(2 + value.len() * 2);
     out.put_slice(b"\\x");
@@ -135,7 +163,7 @@ pub(super) fn bytes(out: &mut BytesMut, value: &[u8]) {
 }
 
 /// Appends an element of an array or record, quoted where it must be.
-pub(super) fn element(out: &mut BytesMut, text: &[u8], quotes_escape: u8) {
+pub(crate) fn element(out: &mut BytesMut, text: &[u8], quotes_escape: u8) {
     let plain = !text.is_empty()
         && !text.eq_ignore_ascii_case(b"null")
         && !text.iter().any(|byte| b"{}(),\"\\ \t\n\r\x0b\x0c".contains(byte));
@@ -156,7 +184,7 @@ pub(super) fn element(out: &mut BytesMut, text: &[u8], quotes_escape: u8) {
 }
 
 /// Writes formatted text; writing to memory cannot fail.
-pub(super) fn write(out: &mut BytesMut, arguments: std::fmt::Arguments<'_>) {
+pub(crate) fn write(out: &mut BytesMut, arguments: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(arguments);
 }
 
@@ -203,10 +231,10 @@ mod tests {
             assert_eq!(text(|out| date(out, days)), expected);
         }
         assert_eq!(
-            text(|out| timestamp(out, -1, "+00")),
+            text(|out| timestamptz(out, -1, Tz::UTC)),
             "1969-12-31 23:59:59.999999+00"
         );
-        assert_eq!(text(|out| timestamp(out, 1_500_000, "")), "1970-01-01 00:00:01.5");
+        assert_eq!(text(|out| timestamp(out, 1_500_000)), "1970-01-01 00:00:01.5");
     }
 
     #[test]

@@ -1,0 +1,181 @@
+//! PostgreSQL's functions that DataFusion does not have, or has otherwise.
+
+mod catalog;
+mod format;
+mod moments;
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{Field, FieldRef};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
+};
+
+pub(super) use catalog::CatalogFunctions;
+pub use catalog::{PendingSettings, SettingChange};
+pub(super) use moments::{interval_times, session_cast, timestamp_minus, timestamptz_plus};
+
+use crate::error::QueryError;
+
+/// What the type of a result follows from: the types of the arguments and the values of those that are literals.
+struct Given<'a> {
+    types: Vec<&'a DataType>,
+    values: Vec<Option<&'a ScalarValue>>,
+}
+
+impl Given<'_> {
+    fn data_type(&self, index: usize) -> &DataType {
+        self.types.get(index).copied().unwrap_or(&DataType::Null)
+    }
+
+    /// A text among the arguments, if it is a literal.
+    fn text(&self, index: usize) -> Option<&str> {
+        self.values
+            .get(index)
+            .copied()
+            .flatten()
+            .and_then(causeway_spi::scalar_text)
+    }
+}
+
+/// A function over arrays of equal length.
+struct Function {
+    name: &'static str,
+    signature: Signature,
+    zone: Tz,
+    returns: fn(&Given<'_>) -> Result<DataType>,
+    body: fn(&Call<'_>) -> Result<ArrayRef>,
+}
+
+/// One call: the arguments as arrays of `rows` values.
+struct Call<'a> {
+    name: &'static str,
+    arguments: &'a [ArrayRef],
+    returns: &'a DataType,
+    zone: Tz,
+    rows: usize,
+}
+
+impl Call<'_> {
+    fn argument(&self, index: usize) -> Result<&ArrayRef> {
+        self.arguments.get(index).ok_or_else(|| {
+            external(QueryError::new(
+                crate::sqlstate::SqlState::UNDEFINED_FUNCTION,
+                format!("function {} needs more arguments", self.name),
+            ))
+        })
+    }
+}
+
+impl Function {
+    fn udf(
+        name: &'static str,
+        zone: Tz,
+        returns: fn(&Given<'_>) -> Result<DataType>,
+        body: fn(&Call<'_>) -> Result<ArrayRef>,
+    ) -> Arc<ScalarUDF> {
+        Arc::new(ScalarUDF::new_from_impl(Self {
+            name,
+            signature: Signature::one_of(
+                vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
+                Volatility::Immutable,
+            ),
+            zone,
+            returns,
+            body,
+        }))
+    }
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.name)
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.zone == other.zone
+    }
+}
+
+impl Eq for Function {}
+
+impl Hash for Function {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        (self.returns)(&Given {
+            types: types.iter().collect(),
+            values: Vec::new(),
+        })
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let returned = (self.returns)(&Given {
+            types: args.arg_fields.iter().map(|field| field.data_type()).collect(),
+            values: args.scalar_arguments.to_vec(),
+        })?;
+        Ok(Arc::new(Field::new(self.name, returned, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        // Literals are computed once, not for every row.
+        let constant = args
+            .args
+            .iter()
+            .all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let arrays = args
+            .args
+            .iter()
+            .map(|argument| argument.clone().into_array(rows))
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let result = (self.body)(&Call {
+            name: self.name,
+            arguments: &arrays,
+            returns: args.return_field.data_type(),
+            zone: self.zone,
+            rows,
+        })?;
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        }
+        debug_assert_eq!(result.len(), rows);
+        Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// A call of a function of ours.
+fn call(function: Arc<ScalarUDF>, arguments: Vec<Expr>) -> Expr {
+    Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(
+        function, arguments,
+    ))
+}
+
+fn external(error: QueryError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// The function `name` of dates, times and numbers, for a session in `zone`.
+pub(super) fn get(name: &str, zone: Tz) -> Option<Arc<ScalarUDF>> {
+    moments::get(name, zone).or_else(|| format::get(name, zone))
+}

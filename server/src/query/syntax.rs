@@ -1,0 +1,530 @@
+//! PostgreSQL's literals and spellings, made plain for the planner: moments in any of their forms, numbers with exponents,
+//! AT TIME ZONE, EXTRACT, FETCH FIRST, casts with a length.
+
+use std::ops::ControlFlow;
+
+use chrono::NaiveDateTime;
+use chrono_tz::Tz;
+use datafusion::common::Span;
+use datafusion::sql::sqlparser::ast::{
+    Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, Expr, Interval,
+    LimitClause, Query, Statement, TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::ast::{ExactNumberInfo, helpers::attached_token::AttachedToken};
+
+use super::catalog_syntax::{call, last_part, literal_text, null, string};
+use crate::error::{QueryError, Result};
+use crate::sqlstate::SqlState;
+use crate::values::moment::Unreadable;
+use crate::values::{array, moment, text};
+
+/// Most digits of a numeric.
+const DIGITS_MAX: i64 = 76;
+
+/// Rewrites `statement` for a session in `zone`; `now`: the local time there. Errors: 22007, 22008, 22P02, 22003 for
+/// literals that are no values.
+pub(super) fn rewrite(statement: &mut Statement, zone: Tz, now: NaiveDateTime) -> Result<()> {
+    match VisitMut::visit(statement, &mut Rewriter { zone, now }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Rewriter {
+    zone: Tz,
+    now: NaiveDateTime,
+}
+
+impl VisitorMut for Rewriter {
+    type Break = QueryError;
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        let Some(fetch) = query.fetch.take() else {
+            return ControlFlow::Continue(());
+        };
+        if fetch.with_ties || fetch.percent {
+            return ControlFlow::Break(QueryError::not_supported(
+                "FETCH FIRST with TIES or PERCENT is not supported",
+            ));
+        }
+        let count = fetch.quantity.unwrap_or_else(|| number("1"));
+        match &mut query.limit_clause {
+            Some(LimitClause::LimitOffset { limit, .. }) if limit.is_none() => *limit = Some(count),
+            Some(_) => return ControlFlow::Break(QueryError::syntax("multiple LIMIT clauses not allowed")),
+            none => {
+                *none = Some(LimitClause::LimitOffset {
+                    limit: Some(count),
+                    offset: None,
+                    limit_by: Vec::new(),
+                });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
+        // Before the number is looked at by itself: as a float it may be larger than any numeric.
+        if let Expr::Cast {
+            expr: inner,
+            data_type,
+            ..
+        } = expr
+            && is_float(data_type)
+            && let Expr::Value(value) = inner.as_ref()
+            && let Value::Number(digits, _) = &value.value
+        {
+            **inner = string(digits);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
+        match self.rewritten(expr) {
+            Ok(None) => ControlFlow::Continue(()),
+            Ok(Some(plain)) => {
+                *expr = plain;
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+impl Rewriter {
+    fn rewritten(&self, expr: &mut Expr) -> Result<Option<Expr>> {
+        Ok(match expr {
+            Expr::Value(value) => match &value.value {
+                Value::Number(digits, _) if digits.contains(['e', 'E']) => Some(number(&plain(digits)?)),
+                _ => None,
+            },
+            Expr::TypedString(typed) => {
+                let span = Span::try_from_sqlparser_span(typed.value.span);
+                match typed.value.value.clone().into_string() {
+                    Some(text) => self
+                        .typed_literal(&text, &typed.data_type)
+                        .map_err(|error| error.at(span))?,
+                    None => None,
+                }
+            }
+            Expr::Cast {
+                expr: inner,
+                data_type,
+                ..
+            } => match literal_text(inner) {
+                Some(text) => {
+                    let text = text.to_owned();
+                    let span = span_of(inner);
+                    self.typed_literal(&text, data_type)
+                        .map_err(|error| error.at(span))?
+                        .or_else(|| with_length(inner, data_type))
+                }
+                None => with_length(inner, data_type),
+            },
+            Expr::Interval(interval) => Some(plain_interval(interval)?),
+            Expr::Extract { field, expr: of, .. } => {
+                let field = field.to_string().trim_matches(['\'', '"']).to_lowercase();
+                let of = std::mem::replace(of.as_mut(), null());
+                Some(call("extract", vec![string(&field), of]))
+            }
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                let moment = std::mem::replace(timestamp.as_mut(), null());
+                let zone = std::mem::replace(time_zone.as_mut(), null());
+                Some(call("timezone", vec![zone, moment]))
+            }
+            Expr::UnaryOp {
+                op: UnaryOperator::BitwiseNot,
+                expr: operand,
+            } => {
+                let operand = std::mem::replace(operand.as_mut(), null());
+                Some(binary(operand, BinaryOperator::PGBitwiseXor, number("-1")))
+            }
+            Expr::Function(_) => function(expr),
+            _ => None,
+        })
+    }
+
+    /// A text cast to a type whose texts the planner reads otherwise, or not at all.
+    fn typed_literal(&self, text: &str, data_type: &DataType) -> Result<Option<Expr>> {
+        let zoned = |zone: &TimezoneInfo| matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
+        let kind = match data_type {
+            DataType::Date => "date",
+            DataType::Timestamp(_, zone) if zoned(zone) => "timestamptz",
+            DataType::Timestamp(..) => "timestamp",
+            DataType::Time(_, zone) if !zoned(zone) => "time",
+            DataType::Interval { .. } => {
+                let read =
+                    moment::interval(text, "second").map_err(|error| unreadable(error, "interval", text))?;
+                return Ok(Some(interval_literal(read)));
+            }
+            DataType::Bytea => return bytes(text).map(Some),
+            DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None) => {
+                return numeric(text).map(Some);
+            }
+            DataType::Array(ArrayElemTypeDef::SquareBracket(item, _))
+                if text.trim_start().starts_with('{') =>
+            {
+                return array_literal(text, item).map(Some);
+            }
+            DataType::Custom(name, _) => match last_part(name).as_deref() {
+                Some("timestamptz") => "timestamptz",
+                Some("uuid") => return uuid(text).map(Some),
+                _ => return Ok(None),
+            },
+            DataType::Uuid => return uuid(text).map(Some),
+            _ => return Ok(None),
+        };
+        let shown = |write: &dyn Fn(&mut bytes::BytesMut)| {
+            let mut out = bytes::BytesMut::new();
+            write(&mut out);
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        let type_name = match kind {
+            "timestamptz" => "timestamp with time zone",
+            other => other,
+        };
+        let failed = |error| unreadable(error, type_name, text);
+        let plain = match kind {
+            "date" => moment::date(text, self.now).map_err(failed)?.to_string(),
+            "timestamp" => {
+                let read = moment::timestamp(text, self.now).map_err(failed)?;
+                shown(&|out| text::timestamp(out, read))
+            }
+            "timestamptz" => {
+                let read = moment::timestamptz(text, self.now, self.zone).map_err(failed)?;
+                shown(&|out| text::timestamptz(out, read, Tz::UTC))
+            }
+            _ => {
+                let read = moment::time(text).map_err(failed)?;
+                shown(&|out| text::time(out, read))
+            }
+        };
+        Ok(Some(cast(string(&plain), data_type.clone())))
+    }
+}
+
+fn span_of(expr: &Expr) -> Option<Span> {
+    match expr {
+        Expr::Value(value) => Span::try_from_sqlparser_span(value.span),
+        Expr::Nested(inner) => span_of(inner),
+        _ => None,
+    }
+}
+
+fn unreadable(error: Unreadable, type_name: &str, text: &str) -> QueryError {
+    match error {
+        Unreadable::Syntax => QueryError::new(
+            SqlState::INVALID_DATETIME_FORMAT,
+            format!("invalid input syntax for type {type_name}: \"{text}\""),
+        ),
+        Unreadable::Range => QueryError::new(
+            SqlState::DATETIME_OVERFLOW,
+            format!("date/time field value out of range: \"{text}\""),
+        ),
+    }
+}
+
+fn invalid(type_name: &str, text: &str) -> QueryError {
+    QueryError::new(
+        SqlState::INVALID_TEXT_REPRESENTATION,
+        format!("invalid input syntax for type {type_name}: \"{text}\""),
+    )
+}
+
+fn is_float(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Float(_) | DataType::Real | DataType::Double(_) | DataType::DoublePrecision => true,
+        DataType::Float4 | DataType::Float8 => true,
+        DataType::Custom(name, _) => {
+            last_part(name).is_some_and(|name| ["float4", "float8"].contains(&name.as_str()))
+        }
+        _ => false,
+    }
+}
+
+/// `1.5e3` as `1500`. Errors: 22003 for more digits than a numeric has.
+fn plain(digits: &str) -> Result<String> {
+    let too_long = || {
+        QueryError::new(
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+            format!("numeric literal {digits} has more than {DIGITS_MAX} digits"),
+        )
+    };
+    let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
+    let exponent: i64 = exponent.parse().map_err(|_| too_long())?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let point = length(whole).saturating_add(exponent);
+    let all = format!("{whole}{fraction}");
+    if point.abs() > DIGITS_MAX || length(&all) - point > DIGITS_MAX {
+        return Err(too_long());
+    }
+    let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+    Ok(if point <= 0 {
+        format!("0.{}{all}", zeros(-point))
+    } else if point >= length(&all) {
+        format!("{all}{}", zeros(point - length(&all)))
+    } else {
+        let (whole, fraction) = all.split_at(usize::try_from(point).unwrap_or(0));
+        format!("{whole}.{fraction}")
+    })
+}
+
+/// A text cast to `numeric` without digits: the number that it is.
+fn numeric(text: &str) -> Result<Expr> {
+    let trimmed = text.trim();
+    let (negative, digits) = match trimmed.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
+    };
+    if ["nan", "infinity", "inf"].contains(&digits.to_lowercase().as_str()) {
+        return Err(QueryError::not_supported(format!(
+            "the numeric {trimmed} is not supported"
+        )));
+    }
+    let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
+    let is_number = mantissa.chars().any(|digit| digit.is_ascii_digit())
+        && mantissa.chars().filter(|character| *character == '.').count() <= 1
+        && mantissa
+            .chars()
+            .all(|character| character.is_ascii_digit() || character == '.')
+        && exponent.parse::<i64>().is_ok();
+    if !is_number {
+        return Err(invalid("numeric", text));
+    }
+    let mut plain = plain(digits)?;
+    if !plain.contains('.') {
+        // With a point, so that it is read as a numeric however small it is.
+        plain.push('.');
+    }
+    let value = cast(number(&plain), DataType::Numeric(ExactNumberInfo::None));
+    Ok(match negative {
+        true => Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr: Box::new(value),
+        },
+        false => value,
+    })
+}
+
+fn uuid(text: &str) -> Result<Expr> {
+    let bare = text.trim();
+    let bare = bare
+        .strip_prefix('{')
+        .and_then(|inner| inner.strip_suffix('}'))
+        .unwrap_or(bare);
+    let digits: String = bare.chars().filter(|character| *character != '-').collect();
+    if digits.len() != 32 || !digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(invalid("uuid", text));
+    }
+    let digits = digits.to_lowercase();
+    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+    let plain = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-");
+    Ok(cast(string(&plain), DataType::Text))
+}
+
+/// `\x` and hex digits, or a text with escapes.
+fn bytes(text: &str) -> Result<Expr> {
+    let hex = match text.strip_prefix("\\x") {
+        Some(digits) => {
+            let digits: String = digits.chars().filter(|digit| !digit.is_whitespace()).collect();
+            if digits.len() % 2 != 0 || !digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
+                return Err(invalid("bytea", text));
+            }
+            digits
+        }
+        None => {
+            let mut hex = String::new();
+            let mut given = text.bytes().peekable();
+            while let Some(byte) = given.next() {
+                let byte = match byte {
+                    b'\\' if given.next_if_eq(&b'\\').is_some() => b'\\',
+                    b'\\' => {
+                        let octal: String = given.by_ref().take(3).map(char::from).collect();
+                        u8::from_str_radix(&octal, 8).map_err(|_| invalid("bytea", text))?
+                    }
+                    other => other,
+                };
+                hex.push_str(&format!("{byte:02x}"));
+            }
+            hex
+        }
+    };
+    Ok(call("decode", vec![string(&hex), string("hex")]))
+}
+
+fn array_literal(text: &str, item: &DataType) -> Result<Expr> {
+    let items = array::items(text).ok_or_else(|| {
+        QueryError::new(
+            SqlState::INVALID_TEXT_REPRESENTATION,
+            format!("malformed array literal: \"{text}\""),
+        )
+    })?;
+    let elem = items
+        .into_iter()
+        .map(|value| cast(value.as_deref().map_or_else(null, string), item.clone()))
+        .collect();
+    let literal = Expr::Array(Array { elem, named: true });
+    Ok(cast(
+        literal,
+        DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(item.clone()), None)),
+    ))
+}
+
+/// A cast to `varchar(n)` cuts the text.
+fn with_length(inner: &mut Expr, data_type: &DataType) -> Option<Expr> {
+    let length = match data_type {
+        DataType::Varchar(Some(length))
+        | DataType::CharacterVarying(Some(length))
+        | DataType::Char(Some(length))
+        | DataType::Character(Some(length)) => match length {
+            CharacterLength::IntegerLength { length, .. } => *length,
+            CharacterLength::Max => return None,
+        },
+        DataType::Char(None) | DataType::Character(None) => 1,
+        _ => return None,
+    };
+    let text = cast(std::mem::replace(inner, null()), DataType::Text);
+    Some(call("left", vec![text, number(&length.to_string())]))
+}
+
+fn plain_interval(interval: &mut Interval) -> Result<Expr> {
+    let text = match literal_text(&interval.value) {
+        Some(text) => text.to_owned(),
+        None => match interval.value.as_ref() {
+            Expr::Value(value) => value.value.to_string(),
+            _ => return Ok(Expr::Interval(interval.clone())),
+        },
+    };
+    let unit = match (&interval.last_field, &interval.leading_field) {
+        (Some(last), _) => last.to_string().to_lowercase(),
+        (None, Some(only)) => only.to_string().to_lowercase(),
+        (None, None) => "second".to_owned(),
+    };
+    let span = span_of(&interval.value);
+    let read =
+        moment::interval(&text, &unit).map_err(|error| unreadable(error, "interval", &text).at(span))?;
+    Ok(interval_literal(read))
+}
+
+/// An interval in words that the planner reads.
+fn interval_literal(value: moment::Interval) -> Expr {
+    let moment::Interval {
+        months,
+        days,
+        microseconds,
+    } = value;
+    let text = format!("{months} months {days} days {microseconds} microseconds");
+    Expr::Interval(Interval {
+        value: Box::new(string(&text)),
+        leading_field: None,
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    })
+}
+
+/// Functions that are operators here, or have another name.
+fn function(expr: &mut Expr) -> Option<Expr> {
+    let Expr::Function(function) = expr else {
+        return None;
+    };
+    let name = last_part(&function.name)?;
+    let arguments = || -> Option<Vec<Expr>> {
+        use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr, FunctionArguments};
+        let FunctionArguments::List(list) = &function.args else {
+            return None;
+        };
+        let plain = list.args.iter().map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        });
+        plain.collect()
+    };
+    match (name.as_str(), arguments()?.as_slice()) {
+        ("mod", [left, right]) => Some(binary(nested(left), BinaryOperator::Modulo, nested(right))),
+        // What is left over is taken off first, so that the quotient is whole.
+        ("div", [left, right]) => {
+            let rest = binary(nested(left), BinaryOperator::Modulo, nested(right));
+            let whole = binary(nested(left), BinaryOperator::Minus, nested(&rest));
+            let quotient = binary(nested(&whole), BinaryOperator::Divide, nested(right));
+            Some(call(
+                "trunc",
+                vec![cast(quotient, DataType::Numeric(ExactNumberInfo::None))],
+            ))
+        }
+        ("sign", [value]) => {
+            let when = |op: BinaryOperator, result: &str| CaseWhen {
+                condition: binary(nested(value), op, number("0")),
+                result: number(result),
+            };
+            Some(Expr::Case {
+                case_token: AttachedToken::empty(),
+                end_token: AttachedToken::empty(),
+                operand: None,
+                conditions: vec![
+                    when(BinaryOperator::Gt, "1"),
+                    when(BinaryOperator::Lt, "-1"),
+                    when(BinaryOperator::Eq, "0"),
+                ],
+                else_result: None,
+            })
+        }
+        ("variance", [value]) => Some(call("var_samp", vec![value.clone()])),
+        ("array_length" | "cardinality" | "array_position" | "array_ndims" | "array_upper", _) => {
+            let counted = std::mem::replace(expr, null());
+            Some(cast(counted, DataType::Integer(None)))
+        }
+        _ => None,
+    }
+}
+
+fn nested(expr: &Expr) -> Expr {
+    Expr::Nested(Box::new(expr.clone()))
+}
+
+fn number(digits: &str) -> Expr {
+    match digits.strip_prefix('-') {
+        Some(digits) => Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr: Box::new(number(digits)),
+        },
+        None => Expr::value(Value::Number(digits.to_owned(), false)),
+    }
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(left),
+        op,
+        right: Box::new(right),
+    }
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: CastKind::DoubleColon,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponents_are_written_out() {
+        for (digits, text) in [
+            ("1e3", "1000"),
+            ("1.5e-3", "0.0015"),
+            ("1.25E1", "12.5"),
+            ("0.5e0", "0.5"),
+        ] {
+            assert_eq!(plain(digits).unwrap(), text);
+        }
+        assert!(plain("1e77").is_err());
+        assert!(plain("1e-99999999999999999999").is_err());
+    }
+}

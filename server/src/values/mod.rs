@@ -1,0 +1,6 @@
+//! PostgreSQL's values: how they are written, how they are read, and the time zones they are in.
+
+pub(crate) mod array;
+pub(crate) mod moment;
+pub(crate) mod text;
+pub(crate) mod zone;
