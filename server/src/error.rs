@@ -296,6 +296,15 @@ fn from_arrow(error: &ArrowError) -> QueryError {
         ArrowError::ParseError(text) => {
             QueryError::new(SqlState::INVALID_DATETIME_FORMAT, "value cannot be read").detail(sentence(text))
         }
+        ArrowError::InvalidArgumentError(text) if text.contains("too large to store in a Decimal") => {
+            QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow")
+                .detail(sentence(text))
+        }
+        ArrowError::InvalidArgumentError(text) | ArrowError::ComputeError(text)
+            if text.to_lowercase().contains("overflow") =>
+        {
+            QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range").detail(sentence(text))
+        }
         ArrowError::InvalidArgumentError(text) | ArrowError::ComputeError(text) => {
             QueryError::new(SqlState::INVALID_PARAMETER_VALUE, first_line(text))
         }
@@ -306,6 +315,18 @@ fn from_arrow(error: &ArrowError) -> QueryError {
 
 /// What Arrow says of a text that is not a value of the type it is cast to, in PostgreSQL's words.
 fn from_cast(text: &str) -> Option<QueryError> {
+    if let Some(rest) = text.strip_prefix("value of ")
+        && let Some((_, data_type)) = rest.split_once(" is out of range ")
+    {
+        let message = format!("{} out of range", postgres_types(data_type));
+        return Some(QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
+    }
+    if let Some(rest) = text.strip_prefix("Can't cast value ") {
+        // A number that has no place in a smaller type.
+        let (_, data_type) = rest.rsplit_once(" to type ")?;
+        let message = format!("{} out of range", postgres_types(data_type));
+        return Some(QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
+    }
     let rest = text.strip_prefix("Cannot cast string '")?;
     let (value, data_type) = rest.rsplit_once("' to value of ")?;
     let name = match data_type.strip_suffix(" type")? {
@@ -348,9 +369,23 @@ fn from_regex(text: &str) -> Option<QueryError> {
 /// DataFusion's planner says what is wrong with a statement only in words. None of these is our fault, so none becomes
 /// an internal error; the words that clients branch on get their own SQLSTATE.
 fn from_plan(text: &str) -> QueryError {
-    let line = first_line(text);
+    let line = postgres_types(&first_line(text));
+    if let Some(operator) = missing_operator(&line) {
+        let message = format!("operator does not exist: {operator}");
+        return QueryError::new(SqlState::UNDEFINED_FUNCTION, message).hint(
+            "No operator matches the given argument types. You might need to add explicit type casts.",
+        );
+    }
     let lower = line.to_lowercase();
-    let state = if lower.contains("invalid function") || lower.contains("no function matches") {
+    if lower.starts_with("limit must be") {
+        return QueryError::new(SqlState::INVALID_LIMIT, "LIMIT must not be negative");
+    }
+    if lower.starts_with("offset must be") {
+        return QueryError::new(SqlState::INVALID_OFFSET, "OFFSET must not be negative");
+    }
+    let state = if lower.contains("aggregate functions are not allowed") {
+        SqlState::GROUPING_ERROR
+    } else if lower.contains("invalid function") || lower.contains("no function matches") {
         SqlState::UNDEFINED_FUNCTION
     } else if lower.contains("must appear in the group by") || lower.contains("must be part of group by") {
         SqlState::GROUPING_ERROR
@@ -362,6 +397,80 @@ fn from_plan(text: &str) -> QueryError {
         SqlState::SYNTAX_ERROR
     };
     QueryError::new(state, line)
+}
+
+/// The operator of which the planner says in several ways that its operands do not suit it.
+fn missing_operator(line: &str) -> Option<&str> {
+    for (before, behind) in [
+        ("cannot coerce arithmetic expression ", " to valid types"),
+        ("cannot get result type for temporal operation ", ":"),
+        ("cannot infer common argument type for comparison operation ", ""),
+        (
+            "cannot infer common argument type for logical boolean operation ",
+            "",
+        ),
+    ] {
+        if let Some(rest) = line.strip_prefix(before) {
+            return match behind {
+                "" => Some(rest),
+                behind => rest.split(behind).next(),
+            };
+        }
+    }
+    None
+}
+
+/// A message with PostgreSQL's names for the types that DataFusion calls by Arrow's.
+fn postgres_types(line: &str) -> String {
+    const NAMES: [(&str, &str); 20] = [
+        ("Interval(MonthDayNano)", "interval"),
+        ("Interval(YearMonth)", "interval"),
+        ("Interval(DayTime)", "interval"),
+        ("LargeUtf8", "text"),
+        ("Utf8View", "text"),
+        ("Utf8", "text"),
+        ("LargeBinary", "bytea"),
+        ("BinaryView", "bytea"),
+        ("Binary", "bytea"),
+        ("Boolean", "boolean"),
+        ("Float64", "double precision"),
+        ("Float32", "real"),
+        ("UInt64", "bigint"),
+        ("Int64", "bigint"),
+        ("UInt32", "oid"),
+        ("Int32", "integer"),
+        ("Int16", "smallint"),
+        ("Date32", "date"),
+        ("Decimal128", "numeric"),
+        ("Decimal256", "numeric"),
+    ];
+    let mut line = line.to_owned();
+    // A type's name may hold brackets and spaces.
+    while let Some(start) = line.find("Timestamp(") {
+        let Some(length) = line.get(start..).and_then(|rest| rest.find(')')) else {
+            break;
+        };
+        let zoned = line
+            .get(start..start + length)
+            .is_some_and(|name| name.contains("Some") || name.contains('"'));
+        let end = start
+            + length
+            + line
+                .get(start + length..)
+                .map_or(0, |rest| rest.len() - rest.trim_start_matches(')').len());
+        let name = if zoned {
+            "timestamp with time zone"
+        } else {
+            "timestamp"
+        };
+        line.replace_range(start..end, name);
+    }
+    for (arrow, postgres) in NAMES {
+        if line.contains(arrow) {
+            line = line.replace(arrow, postgres);
+        }
+    }
+    line
 }
 
 /// What functions say about the values they are given; panics and faults of the engine are errors of other kinds.

@@ -21,6 +21,10 @@ impl SqlState {
     pub const DIVISION_BY_ZERO: Self = Self("22012");
     /// A pattern is no regular expression.
     pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
+    /// A LIMIT is negative.
+    pub const INVALID_LIMIT: Self = Self("2201W");
+    /// An OFFSET is negative.
+    pub const INVALID_OFFSET: Self = Self("2201X");
     /// A parameter of a setting is wrong.
     pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
     /// Bytes that are no text of the client's encoding.

@@ -7,6 +7,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -14,6 +15,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::functions::{interval_times, session_cast, timestamp_minus, timestamptz_plus};
 use crate::values::zone;
@@ -48,6 +50,52 @@ fn rewrite(
         rewritten.map_data(LogicalPlan::recompute_schema)
     })?;
     Ok(rewritten.data)
+}
+
+/// Operators that DataFusion's planner refuses: an interval times a number, a quoted number beside a number.
+#[derive(Debug)]
+pub(super) struct MomentOperators;
+
+impl ExprPlanner for MomentOperators {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let types = expr
+            .left
+            .get_type(schema)
+            .ok()
+            .zip(expr.right.get_type(schema).ok());
+        let Some((left, right)) = types else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        let operator = match expr.op {
+            BinaryOperator::Plus => Operator::Plus,
+            BinaryOperator::Minus => Operator::Minus,
+            BinaryOperator::Multiply => Operator::Multiply,
+            BinaryOperator::Divide => Operator::Divide,
+            BinaryOperator::Modulo => Operator::Modulo,
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
+        let planned = match operator {
+            Operator::Multiply if is_interval(&left) && is_number(&right) => {
+                interval_times(expr.left, expr.right)
+            }
+            Operator::Multiply if is_number(&left) && is_interval(&right) => {
+                interval_times(expr.right, expr.left)
+            }
+            Operator::Divide if is_interval(&left) && is_number(&right) => {
+                let divisor = cast(expr.right, DataType::Float64);
+                interval_times(expr.left, sum(lit(1.0), Operator::Divide, divisor))
+            }
+            _ if is_number(&left) && is_text(&right) && is_literal(&expr.right) => {
+                sum(expr.left, operator, cast(expr.right, left))
+            }
+            _ if is_text(&left) && is_number(&right) && is_literal(&expr.left) => {
+                sum(cast(expr.left, right), operator, expr.right)
+            }
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        Ok(PlannerResult::Planned(planned))
+    }
 }
 
 /// Gives the arithmetic of moments PostgreSQL's types. Runs before types are made equal.
@@ -134,36 +182,22 @@ fn binary(
         (Timestamp(..) | Date32, Operator::Minus, Timestamp(..))
         | (Timestamp(..), Operator::Minus, Date32) => Transformed::yes(timestamp_minus(*left, *right)),
         (Date32, Operator::Minus, Date32) => Transformed::yes(cast(sum(*left, op, *right), DataType::Int32)),
-        (Interval(_), Operator::Multiply, number) if is_number(number) => {
-            Transformed::yes(interval_times(*left, *right))
-        }
-        (number, Operator::Multiply, Interval(_)) if is_number(number) => {
-            Transformed::yes(interval_times(*right, *left))
-        }
-        (Interval(_), Operator::Divide, number) if is_number(number) => {
-            let factor = sum(lit(1.0), Operator::Divide, cast(*right, DataType::Float64));
-            Transformed::yes(interval_times(*left, factor))
-        }
         (Date32, op, Timestamp(_, None)) if op.supports_propagation() => match compared(&left, op, &right) {
             Some(dates) => Transformed::yes(dates),
-            None => Transformed::no(sum(*left, op, *right)),
+            None => Transformed::yes(sum(cast(*left, TIMESTAMP), op, *right)),
         },
         (Timestamp(_, None), op, Date32) if op.supports_propagation() => {
             match op.swap().and_then(|op| compared(&right, op, &left)) {
                 Some(dates) => Transformed::yes(dates),
-                None => Transformed::no(sum(*left, op, *right)),
+                None => Transformed::yes(sum(*left, op, cast(*right, TIMESTAMP))),
             }
         }
-        // A quoted number beside a number is of its type.
-        (number, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide, text)
-            if is_number(number) && is_text(text) && is_literal(&right) =>
-        {
-            Transformed::yes(sum(*left, op, cast(*right, number.clone())))
+        // DataFusion would compare nanoseconds, which do not reach as far.
+        (Date32, op, zoned @ Timestamp(..)) if op.supports_propagation() => {
+            Transformed::yes(sum(cast(*left, zoned.clone()), op, *right))
         }
-        (text, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide, number)
-            if is_number(number) && is_text(text) && is_literal(&left) =>
-        {
-            Transformed::yes(sum(cast(*left, number.clone()), op, *right))
+        (zoned @ Timestamp(..), op, Date32) if op.supports_propagation() => {
+            Transformed::yes(sum(*left, op, cast(*right, zoned.clone())))
         }
         _ => Transformed::no(sum(*left, op, *right)),
     })

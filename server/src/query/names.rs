@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement,
+    ArrayElemTypeDef, DataType, Expr, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem,
+    SetExpr, Statement,
 };
 
 /// The output names of `statement`, whose plan gives `planned`; a wildcard's columns keep their planned names.
@@ -92,7 +93,8 @@ pub(super) fn expr_name(expr: &Expr) -> Option<String> {
             FunctionArguments::Subquery(_) => None,
             _ => last_part(&function.name),
         },
-        Expr::Cast { expr, data_type, .. } => expr_name(expr).or_else(|| Some(type_name(data_type))),
+        // The name of a type is the last resort: of several casts, the outermost one's.
+        Expr::Cast { expr, data_type, .. } => named_operand(expr).or_else(|| Some(type_name(data_type))),
         Expr::TypedString(typed) => Some(type_name(&typed.data_type)),
         Expr::Nested(inner) => expr_name(inner),
         Expr::Case { else_result, .. } => else_result
@@ -100,7 +102,10 @@ pub(super) fn expr_name(expr: &Expr) -> Option<String> {
             .and_then(column_name)
             .or_else(|| Some("case".to_owned())),
         Expr::Extract { .. } => Some("extract".to_owned()),
+        Expr::Substring { shorthand: true, .. } => Some("substr".to_owned()),
         Expr::Substring { .. } => Some("substring".to_owned()),
+        Expr::AtTimeZone { .. } => Some("timezone".to_owned()),
+        Expr::CompoundFieldAccess { root, .. } => expr_name(root),
         Expr::Position { .. } => Some("position".to_owned()),
         Expr::Trim { .. } => Some("btrim".to_owned()),
         Expr::Ceil { .. } => Some("ceil".to_owned()),
@@ -113,6 +118,16 @@ pub(super) fn expr_name(expr: &Expr) -> Option<String> {
             item => Some(item_name(item)),
         },
         _ => None,
+    }
+}
+
+/// The name of what is cast, unless that is a literal, a cast or a CASE itself.
+fn named_operand(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Nested(inner) => named_operand(inner),
+        Expr::Cast { expr, .. } => named_operand(expr),
+        Expr::TypedString(_) | Expr::Interval(_) | Expr::Case { .. } => None,
+        other => expr_name(other),
     }
 }
 
@@ -147,6 +162,9 @@ fn type_name(data_type: &DataType) -> String {
         DataType::Decimal(_) | DataType::Dec(_) | DataType::Numeric(_) => "numeric".to_owned(),
         DataType::Varchar(_) | DataType::CharacterVarying(_) => "varchar".to_owned(),
         DataType::Char(_) | DataType::Character(_) => "bpchar".to_owned(),
+        DataType::Array(ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) => {
+            type_name(item)
+        }
         DataType::Boolean | DataType::Bool => "bool".to_owned(),
         DataType::Custom(name, _) => last_part(name).unwrap_or_else(|| "?column?".to_owned()),
         other => {

@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr::{
     AggregateFunction, Cast, ScalarFunction, WindowFunction, WindowFunctionDefinition,
 };
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
-use datafusion::logical_expr::logical_plan::RecursiveQuery;
+use datafusion::logical_expr::logical_plan::{RecursiveQuery, Union};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, cast,
@@ -121,10 +121,11 @@ fn whole_digits(function: ScalarFunction, schema: &DFSchema) -> Transformed<Expr
             };
         }
         ("ceil" | "floor" | "round" | "trunc", [_], Some(given)) if given.is_decimal() => 0,
-        ("trunc", [_, Expr::Literal(scale, _)], Some(given)) if given.is_decimal() => match scale {
-            ScalarValue::Int32(Some(scale @ 0..=38)) => i8::try_from(*scale).unwrap_or(0),
-            _ => return Transformed::no(Expr::ScalarFunction(function)),
-        },
+        ("trunc", [_, Expr::Literal(ScalarValue::Int32(Some(scale @ 0..=38)), _)], Some(given))
+            if given.is_decimal() =>
+        {
+            i8::try_from(*scale).unwrap_or(0)
+        }
         _ => return Transformed::no(Expr::ScalarFunction(function)),
     };
     match given.as_ref().and_then(digits) {
@@ -309,9 +310,15 @@ pub(super) fn narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
                 RecursiveQuery::try_new(query.name, Arc::new(start), Arc::new(repeated), query.is_distinct)?;
             Ok(Transformed::yes(LogicalPlan::RecursiveQuery(query)))
         }
+        // Its types follow from its parts, also where they have become smaller.
+        LogicalPlan::Union(union) => Ok(Transformed::yes(LogicalPlan::Union(
+            Union::try_new_with_loose_types(union.inputs)?,
+        ))),
         LogicalPlan::Values(values) => {
             let rows = values.values.into_iter().map(|row| {
-                let row = row.into_iter().map(|expr| narrowed(expr).map(|done| done.data));
+                let row = row
+                    .into_iter()
+                    .map(|expr| narrowed(bare_null(expr)).map(|done| done.data));
                 row.collect::<Result<Vec<Expr>>>()
             });
             let rows = rows.collect::<Result<Vec<Vec<Expr>>>>()?;
@@ -332,6 +339,19 @@ pub(super) fn narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
     })?;
     Ok(rewritten.data)
+}
+
+/// A NULL without the type that it has been given for the integers beside it.
+fn bare_null(expr: Expr) -> Expr {
+    match expr {
+        Expr::Cast(Cast { expr, field })
+            if field.data_type() == &DataType::Int64
+                && matches!(expr.as_ref(), Expr::Literal(ScalarValue::Null, _)) =>
+        {
+            *expr
+        }
+        other => other,
+    }
 }
 
 fn narrowed(expr: Expr) -> Result<Transformed<Expr>> {

@@ -30,6 +30,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::execute::plan_schema;
 use super::explain::Explain;
 use super::functions::{CatalogFunctions, PendingSettings};
+use super::moments::MomentOperators;
 use super::types::PostgresTypes;
 use super::{Engine, ParsedStatement, catalog_syntax, names, numerics, parameters, refused, syntax};
 use crate::catalog::{CatalogView, NamePart, TablePath};
@@ -180,6 +181,9 @@ pub async fn prepare(
         settings: cx.settings,
         notes: Arc::clone(&notes),
         functions: CatalogFunctions::new(cx.view, search_path, Arc::clone(&cx.set_config)),
+        planners: std::iter::once(Arc::new(MomentOperators) as Arc<dyn ExprPlanner>)
+            .chain(state.expr_planners().iter().cloned())
+            .collect(),
     };
     let mut parameters = types.to_vec();
     parameters.resize(parameters.len().max(parameters::count(statement)?), None);
@@ -452,6 +456,8 @@ struct StatementTables<'a> {
     settings: ScanSettings,
     notes: Arc<ScanNotes>,
     functions: CatalogFunctions,
+    /// Ours before DataFusion's.
+    planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
 impl ContextProvider for StatementTables<'_> {
@@ -485,7 +491,7 @@ impl ContextProvider for StatementTables<'_> {
             let schema = DFSchema::empty();
             let arg = simplifier.coerce(arg, &schema)?;
             match simplifier.simplify(arg)?.unalias() {
-                Expr::Literal(value, _) if value.data_type().is_unsigned_integer() => {
+                Expr::Literal(value, _) if value.data_type().is_integer() => {
                     Ok(Expr::Literal(value.cast_to(&DataType::Int64)?, None))
                 }
                 other => Ok(other),
@@ -503,7 +509,7 @@ impl ContextProvider for StatementTables<'_> {
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
+        &self.planners
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {

@@ -94,7 +94,14 @@ impl Rewriter {
     fn rewritten(&self, expr: &mut Expr) -> Result<Option<Expr>> {
         Ok(match expr {
             Expr::Value(value) => match &value.value {
-                Value::Number(digits, _) if digits.contains(['e', 'E']) => Some(number(&plain(digits)?)),
+                Value::Number(digits, _) if digits.contains(['e', 'E']) => {
+                    let mut digits = plain(digits)?;
+                    if !digits.contains('.') {
+                        // With a point it is a numeric, as every number with an exponent.
+                        digits.push('.');
+                    }
+                    Some(number(&digits))
+                }
                 _ => None,
             },
             Expr::TypedString(typed) => {
@@ -131,6 +138,25 @@ impl Rewriter {
                 let zone = std::mem::replace(time_zone.as_mut(), null());
                 Some(call("timezone", vec![zone, moment]))
             }
+            Expr::UnaryOp {
+                op: UnaryOperator::Minus,
+                expr: operand,
+            } => match operand.as_ref() {
+                Expr::Interval(interval) => literal_text(&interval.value)
+                    .and_then(|text| moment::interval(text, "second").ok())
+                    .map(|value| {
+                        interval_literal(moment::Interval {
+                            months: value.months.wrapping_neg(),
+                            days: value.days.wrapping_neg(),
+                            microseconds: value.microseconds.wrapping_neg(),
+                        })
+                    }),
+                _ => None,
+            },
+            Expr::UnaryOp {
+                op: UnaryOperator::PGAbs,
+                expr: operand,
+            } => Some(call("abs", vec![std::mem::replace(operand.as_mut(), null())])),
             Expr::UnaryOp {
                 op: UnaryOperator::BitwiseNot,
                 expr: operand,
@@ -327,7 +353,7 @@ fn bytes(text: &str) -> Result<Expr> {
     let hex = match text.strip_prefix("\\x") {
         Some(digits) => {
             let digits: String = digits.chars().filter(|digit| !digit.is_whitespace()).collect();
-            if digits.len() % 2 != 0 || !digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
+            if !digits.len().is_multiple_of(2) || !digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
                 return Err(invalid("bytea", text));
             }
             digits
@@ -429,6 +455,10 @@ fn function(expr: &mut Expr) -> Option<Expr> {
         return None;
     };
     let name = last_part(&function.name)?;
+    if name == "localtimestamp" {
+        let now = call("now", Vec::new());
+        return Some(cast(now, DataType::Timestamp(None, TimezoneInfo::None)));
+    }
     let arguments = || -> Option<Vec<Expr>> {
         use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr, FunctionArguments};
         let FunctionArguments::List(list) = &function.args else {

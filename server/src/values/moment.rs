@@ -152,7 +152,8 @@ fn time_and_zone(text: &str, whole: &str, parts: &mut Parts) -> Result<()> {
     }
     let mut hour = hour;
     for (suffix, noon) in [("am", 0), ("pm", 12)] {
-        if let Some(shorter) = rest.strip_prefix(suffix) {
+        let shorter = rest.strip_prefix(suffix);
+        if let Some(shorter) = shorter.filter(|rest| !rest.starts_with(char::is_alphabetic)) {
             if !(1..=12).contains(&hour) {
                 return Err(Unreadable::Range);
             }

@@ -19,6 +19,7 @@ use crate::catalog::pg_type::{PgType, by_name, by_oid, format_type, sql_name};
 use crate::catalog::system::{OWNER, OWNER_OID, is_visible, quote_ident};
 use crate::error::QueryError;
 use crate::session::Settings;
+use crate::values::zone;
 
 /// A setting changed by `set_config`.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(in crate::query) struct CatalogFunctions {
     view: CatalogView,
     search_path: Vec<String>,
     set_config: PendingSettings,
+    /// When the statement was planned, in microseconds since 1970.
+    now: i64,
 }
 
 impl CatalogFunctions {
@@ -52,6 +55,7 @@ impl CatalogFunctions {
             view,
             search_path,
             set_config,
+            now: chrono::Utc::now().timestamp_micros(),
         }
     }
 
@@ -147,6 +151,19 @@ impl CatalogFunctions {
             "pg_postmaster_start_time" | "pg_conf_load_time" => Kind::Constant(
                 ScalarValue::TimestampMicrosecond(Some(start_time()), Some("UTC".into())),
             ),
+            "now"
+            | "current_timestamp"
+            | "transaction_timestamp"
+            | "statement_timestamp"
+            | "clock_timestamp" => Kind::Constant(ScalarValue::TimestampMicrosecond(
+                Some(self.now),
+                Some("UTC".into()),
+            )),
+            "current_date" => {
+                let local = zone::to_local(view.settings.time_zone(), self.now);
+                let days = local.div_euclid(86_400_000_000);
+                Kind::Constant(ScalarValue::Date32(i32::try_from(days).ok()))
+            }
             "format_type" => Kind::FormatType,
             "pg_get_userbyid" => Kind::UserName(view.clone()),
             "to_regtype" => Kind::TypeNumber,

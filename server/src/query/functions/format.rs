@@ -425,8 +425,8 @@ enum Sign {
     #[default]
     Minus,
     /// S before or behind the digits.
-    SignBefore,
-    SignAfter,
+    Before,
+    After,
     /// MI: a minus behind the digits, else a space.
     MinusAfter,
     MinusBefore,
@@ -475,13 +475,7 @@ impl Template {
                 '9' | '0' => template.whole.push(next),
                 ',' | 'G' | 'g' if !template.point => template.whole.push(','),
                 '.' | 'D' | 'd' if !template.point => template.point = true,
-                'S' | 's' => {
-                    template.sign = if started {
-                        Sign::SignAfter
-                    } else {
-                        Sign::SignBefore
-                    }
-                }
+                'S' | 's' => template.sign = if started { Sign::After } else { Sign::Before },
                 'V' | 'v' => return Err(unsupported()),
                 'L' | 'l' if started => template.after.push(' '),
                 'L' | 'l' => template.before.push(' '),
@@ -550,10 +544,10 @@ impl Template {
         let body = match (self.sign, negative) {
             (Sign::Minus, true) => format!("{padding}-{digits}"),
             (Sign::Minus, false) => format!("{space}{padding}{digits}"),
-            (Sign::SignBefore, true) => format!("{padding}-{digits}"),
-            (Sign::SignBefore, false) => format!("{padding}+{digits}"),
-            (Sign::SignAfter, true) => format!("{padding}{digits}-"),
-            (Sign::SignAfter, false) => format!("{padding}{digits}+"),
+            (Sign::Before, true) => format!("{padding}-{digits}"),
+            (Sign::Before, false) => format!("{padding}+{digits}"),
+            (Sign::After, true) => format!("{padding}{digits}-"),
+            (Sign::After, false) => format!("{padding}{digits}+"),
             (Sign::MinusAfter, true) => format!("{padding}{digits}-"),
             (Sign::MinusAfter, false) => format!("{padding}{digits}{space}"),
             (Sign::MinusBefore, true) => format!("-{padding}{digits}"),
