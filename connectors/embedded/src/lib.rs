@@ -1,0 +1,1 @@
+//! Causeway: the embedded key-value store.

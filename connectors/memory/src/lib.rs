@@ -1,0 +1,1 @@
+//! Causeway: tables in memory.
