@@ -78,6 +78,14 @@ impl Visitor for SyntaxSearch {
         match expr {
             // It is planned as a regular expression, which its pattern is not.
             SqlExpr::SimilarTo { .. } => Self::refuse("SIMILAR TO"),
+            SqlExpr::InSubquery { expr, .. } if matches!(expr.as_ref(), SqlExpr::Tuple(_)) => {
+                ControlFlow::Break(
+                    QueryError::not_supported(
+                        "IN with a row of several columns and a subquery is not supported",
+                    )
+                    .hint("EXISTS with one comparison a column finds the same rows."),
+                )
+            }
             _ => ControlFlow::Continue(()),
         }
     }

@@ -1,7 +1,7 @@
-//! Correlated scalar subqueries: one that finds several rows is 21000, as in PostgreSQL.
+//! Scalar subqueries: one that finds several rows is 21000, one that finds none is NULL, as in PostgreSQL.
 //!
-//! DataFusion takes such a subquery only if it is an aggregate, so that it can become a join. It becomes one here: of a
-//! function that wants no more than one row.
+//! DataFusion takes a correlated one only if it is an aggregate, so that it can become a join, and believes that one over
+//! a column without NULLs has none. Both become an aggregate here: of a function that wants no more than one row.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
@@ -9,7 +9,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DataFusionError, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::logical_plan::Subquery;
+use datafusion::logical_expr::logical_plan::{Projection, Subquery, SubqueryAlias};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, LogicalPlan, LogicalPlanBuilder, Signature, Volatility,
 };
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::error::QueryError;
 use crate::sqlstate::SqlState;
 
-/// Makes aggregates of correlated scalar subqueries that are none.
+/// Makes aggregates of scalar subqueries that are none and need to be one.
 #[derive(Debug)]
 pub(super) struct SingleValues;
 
@@ -43,10 +43,10 @@ impl AnalyzerRule for SingleValues {
     }
 }
 
-/// Whether `subquery` is correlated and nothing in its text says that it has one row at most.
+/// Whether the engine would refuse `subquery`, since nothing in its text says that it has one row at most, or lose its NULL.
 fn needs_one_row(subquery: &Subquery) -> bool {
     if subquery.outer_ref_columns.is_empty() {
-        return false;
+        return may_be_null_unseen(&subquery.subquery);
     }
     let mut plan = subquery.subquery.as_ref();
     loop {
@@ -59,6 +59,27 @@ fn needs_one_row(subquery: &Subquery) -> bool {
             _ => return true,
         };
     }
+}
+
+/// Whether `plan` may have no row while its column says that it is never NULL. `count(*)` without groups always has one.
+fn may_be_null_unseen(plan: &LogicalPlan) -> bool {
+    let says_never = plan
+        .schema()
+        .fields()
+        .first()
+        .is_some_and(|field| !field.is_nullable());
+    let mut plan = plan;
+    while let LogicalPlan::Projection(Projection { input, .. })
+    | LogicalPlan::SubqueryAlias(SubqueryAlias { input, .. }) = plan
+    {
+        plan = input;
+    }
+    let one_row = match plan {
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(relation) => relation.produce_one_row,
+        _ => false,
+    };
+    says_never && !one_row
 }
 
 fn with_one_row(subquery: Subquery) -> Result<Subquery> {
