@@ -23,6 +23,8 @@ services_install() {
   command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)
   command -v redis-server >/dev/null || missing+=(redis-server)
   command -v psql >/dev/null || missing+=(postgresql-client)
+  command -v javac >/dev/null || missing+=(default-jdk-headless)
+  [ -e /usr/share/java/postgresql.jar ] || missing+=(libpostgresql-jdbc-java)
   [ ${#missing[@]} -gt 0 ] || return 0
 
   services_say "installing ${missing[*]}"

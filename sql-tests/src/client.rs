@@ -61,7 +61,13 @@ impl Client {
     /// Connects to `database` of a server on this machine.
     pub async fn connect(port: u16, database: &str) -> Result<Self> {
         let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(port).user("test").dbname(database);
+        config.user("test").dbname(database);
+        Self::connect_with(port, config).await
+    }
+
+    /// Connects with the user, password and database of `config` to a server on this machine.
+    pub async fn connect_with(port: u16, mut config: tokio_postgres::Config) -> Result<Self> {
+        config.host("127.0.0.1").port(port);
         let (client, connection) = config.connect(NoTls).await.context("connection refused")?;
         let connection = tokio::spawn(async move {
             // How a connection ends shows in the answers of its queries.

@@ -55,6 +55,18 @@ impl RawClient {
         self.send(Some(b'Q'), &body).await
     }
 
+    /// Sends a query in the extended protocol, all its rows in binary, and does not wait.
+    pub async fn send_extended(&mut self, sql: &str) -> Result<()> {
+        let mut parse = BytesMut::from(&b"\0"[..]);
+        parse.put_slice(sql.as_bytes());
+        parse.put_slice(&[0, 0, 0]);
+        self.send(Some(b'P'), &parse).await?;
+        // Unnamed portal and statement; no parameters; one format for all results: binary.
+        self.send(Some(b'B'), &[0, 0, 0, 0, 0, 0, 0, 1, 0, 1]).await?;
+        self.send(Some(b'E'), &[0, 0, 0, 0, 0]).await?;
+        self.send(Some(b'S'), &[]).await
+    }
+
     /// Sends bytes as they are.
     pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         Ok(self.socket.write_all(bytes).await?)

@@ -124,13 +124,14 @@ impl Drop for Server {
     }
 }
 
-/// `target/<profile>/causeway`: test executables are in `target/<profile>/deps`.
+/// `target/<profile>/causeway`: the executables of tests are in `target/<profile>/deps`, others beside it.
 pub fn binary() -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let profile = test
-        .parent()
-        .and_then(|deps| deps.parent())
-        .context("no target folder")?;
+    let this = std::env::current_exe()?;
+    let folder = this.parent().context("no target folder")?;
+    let profile = match folder.file_name() {
+        Some(name) if name == "deps" => folder.parent().context("no target folder")?,
+        _ => folder,
+    };
     let binary = profile.join("causeway");
     if !binary.exists() {
         bail!("{} is missing: build the whole workspace first", binary.display());

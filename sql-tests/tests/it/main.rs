@@ -8,10 +8,12 @@
 
 mod catalogs;
 mod changes;
+mod docker;
 mod errors;
 mod extended;
 mod federation;
 mod fixtures;
+mod jdbc;
 mod login;
 mod mysql;
 mod names;

@@ -1,4 +1,4 @@
-//! TPC-H at scale 0.01 in two placements, against the answers of DuckDB over the same rows.
+//! TPC-H at scale 0.01 in three placements, against the answers of DuckDB over the same rows.
 
 use causeway_sql_tests::client::Client;
 use causeway_sql_tests::server::Server;
@@ -37,6 +37,11 @@ async fn mixed_without_pushdown() {
 #[tokio::test]
 async fn all_on_s3() {
     check_all(Placement::AllOnS3, "on").await;
+}
+
+#[tokio::test]
+async fn all_in_mysql() {
+    check_all(Placement::AllInMySql, "on").await;
 }
 
 /// Runs every query and then reports all that went wrong: one failure often explains another.
