@@ -141,6 +141,10 @@ impl From<&ConnectorError> for QueryError {
             ErrorKind::Changed => SqlState::SERIALIZATION_FAILURE,
             ErrorKind::LimitExceeded => SqlState::PROGRAM_LIMIT_EXCEEDED,
             ErrorKind::NotPermitted => SqlState::INSUFFICIENT_PRIVILEGE,
+            ErrorKind::LockTimeout => SqlState::LOCK_NOT_AVAILABLE,
+            ErrorKind::DuplicateKey => SqlState::UNIQUE_VIOLATION,
+            ErrorKind::OutOfMemory => SqlState::OUT_OF_MEMORY,
+            ErrorKind::DiskFull => SqlState::DISK_FULL,
             ErrorKind::NotSupported => SqlState::FEATURE_NOT_SUPPORTED,
             ErrorKind::Internal => {
                 tracing::error!(error = %chain(error), "internal error of a connector");

@@ -33,6 +33,10 @@ impl SqlState {
     pub const INVALID_BINARY_REPRESENTATION: Self = Self("22P03");
     /// A text is not a value of the type it is cast to.
     pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");
+    /// A NULL in a column that is NOT NULL.
+    pub const NOT_NULL_VIOLATION: Self = Self("23502");
+    /// A key that is there already.
+    pub const UNIQUE_VIOLATION: Self = Self("23505");
     /// A command that cannot run in a transaction block.
     pub const ACTIVE_SQL_TRANSACTION: Self = Self("25001");
     /// A savepoint outside of a transaction block.
@@ -86,6 +90,8 @@ impl SqlState {
     pub const DUPLICATE_PREPARED_STATEMENT: Self = Self("42P05");
     /// A name could mean several objects.
     pub const AMBIGUOUS_ALIAS: Self = Self("42P09");
+    /// The disk, or a limit on its space, is full.
+    pub const DISK_FULL: Self = Self("53100");
     /// Memory is used up.
     pub const OUT_OF_MEMORY: Self = Self("53200");
     /// Too many connections, here or at a source.
@@ -96,6 +102,8 @@ impl SqlState {
     pub const TOO_MANY_COLUMNS: Self = Self("54011");
     /// The statement is nested or chained too deeply.
     pub const STATEMENT_TOO_COMPLEX: Self = Self("54001");
+    /// Another transaction writes, and did not end in time.
+    pub const LOCK_NOT_AVAILABLE: Self = Self("55P03");
     /// Cancelled by the user or by a timeout.
     pub const QUERY_CANCELED: Self = Self("57014");
     /// The server is stopping.

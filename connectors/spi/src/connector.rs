@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::filter::{Filter, Pushdown};
 use crate::scan::{BatchStream, ReadContext, Scan, Split};
 use crate::statistics::TableStatistics;
+use crate::write::{ViewDefinition, Writer};
 
 /// The options of one kind of connector, as they stand under `[catalogs.<name>]` without `connector`.
 pub trait ConnectorOptions: DeserializeOwned {
@@ -70,6 +71,18 @@ pub trait Connector: Send + Sync + fmt::Debug {
     ///
     /// `name.schema` and `name.table` are in the source's spelling. Errors: `UnknownSchema`, `Unavailable`, ...
     async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn Table>>>;
+
+    /// Those of [`Connector::tables`] that are views, where the source tells. Errors: `UnknownSchema`.
+    async fn views(&self, schema: &str) -> Result<Vec<String>> {
+        let _ = schema;
+        Ok(Vec::new())
+    }
+
+    /// Writing, where Causeway writes to this kind of source. Such a catalog is asked anew by each statement, through
+    /// [`Writer::snapshot`]: nothing of it is remembered.
+    fn writer(&self) -> Option<&dyn Writer> {
+        None
+    }
 }
 
 /// One table as it was when it was loaded. Holds names and shared handles, so that it is cheap to keep.
@@ -107,6 +120,16 @@ pub trait Table: Send + Sync + fmt::Debug {
 
     /// Rows by key, where the source finds them without a scan.
     fn lookup(&self) -> Option<&dyn Lookup> {
+        None
+    }
+
+    /// Indexes into [`Table::schema`] of the primary key's columns, in its order; empty where there is none, or none known.
+    fn primary_key(&self) -> &[usize] {
+        &[]
+    }
+
+    /// The query that stands behind this name, if it is a view: it is planned instead of reading the table.
+    fn view(&self) -> Option<&ViewDefinition> {
         None
     }
 

@@ -37,6 +37,14 @@ pub enum ErrorKind {
     LimitExceeded,
     /// The source's owner forbids it (42501).
     NotPermitted,
+    /// Another transaction is writing, and did not end in time (55P03).
+    LockTimeout,
+    /// A row with this primary key is there already (23505).
+    DuplicateKey,
+    /// The source's limit on memory is reached (53200).
+    OutOfMemory,
+    /// The source's disk, or its limit on disk space, is full (53100).
+    DiskFull,
     /// Causeway does not do this with this source (0A000).
     NotSupported,
     /// A fault of Causeway's own (XX000).

@@ -1,6 +1,7 @@
 //! The contract between Causeway and its sources.
 //!
-//! A connector implements [`Connector`] and [`Table`] (and [`Lookup`] where rows can be found by key); it never
+//! A connector implements [`Connector`] and [`Table`] (and [`Lookup`] where rows can be found by key, [`Writer`] where
+//! the source can be written); it never
 //! writes an `ExecutionPlan`. This crate owns the one translation to DataFusion ([`SourceTable`]) and the one leaf
 //! operator ([`ScanExec`]), so that metrics, deadlines, limits, dynamic filters and schema checks live in one place.
 //!
@@ -21,6 +22,8 @@ mod source_table;
 mod statistics;
 pub mod testing;
 mod types;
+mod view;
+mod write;
 
 pub use connector::{Connector, ConnectorOptions, Lookup, Table, TableName};
 pub use duration::{deserialize_duration, parse_duration};
@@ -34,3 +37,8 @@ pub use settings::{ScanSettings, engine_settings};
 pub use source_table::{ScanNote, ScanNotes, SourceTable};
 pub use statistics::{ColumnEstimate, TableStatistics};
 pub use types::{canonical_type, check_canonical};
+pub use view::View;
+pub use write::{
+    ROW_LOCATOR, Savepoint, TEXT_LENGTH, TableDefinition, ViewDefinition, WriteContext, WriteTransaction,
+    Writer, updated_schema,
+};

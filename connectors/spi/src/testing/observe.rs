@@ -76,6 +76,10 @@ impl Table for Observed {
         self.inner.lookup().map(|_| -> &dyn Lookup { self })
     }
 
+    fn primary_key(&self) -> &[usize] {
+        self.inner.primary_key()
+    }
+
     fn native(&self) -> Option<Arc<dyn TableProvider>> {
         self.inner.native()
     }
