@@ -1,0 +1,8 @@
+//! The memory catalog through the contract: laws over its rows, transactions, limits.
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod transactions;
