@@ -7,8 +7,9 @@ use causeway_spi::{Connector, ConnectorOptions};
 /// Opens a catalog from its options.
 type Open = fn(&str, toml::Table) -> Result<Arc<dyn Connector>, String>;
 
-const CONNECTORS: [(&str, Open); 4] = [
+const CONNECTORS: [(&str, Open); 5] = [
     entry::<causeway_local::LocalOptions>(),
+    entry::<causeway_memory::MemoryOptions>(),
     entry::<causeway_mysql::MySqlOptions>(),
     entry::<causeway_redis::RedisOptions>(),
     entry::<causeway_s3::S3Options>(),

@@ -129,6 +129,13 @@ impl Error for QueryError {}
 
 impl From<&ConnectorError> for QueryError {
     fn from(error: &ConnectorError) -> Self {
+        // Rows that are written come through the contract, and their errors with them.
+        let own = error
+            .source()
+            .and_then(|cause| cause.downcast_ref::<QueryError>());
+        if let Some(own) = own {
+            return own.clone();
+        }
         let state = match error.kind() {
             ErrorKind::UnknownSchema => SqlState::UNDEFINED_SCHEMA,
             ErrorKind::UnknownTable => SqlState::UNDEFINED_TABLE,

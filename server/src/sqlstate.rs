@@ -23,6 +23,8 @@ impl SqlState {
     pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
     /// A LIMIT is negative.
     pub const INVALID_LIMIT: Self = Self("2201W");
+    /// A text is longer than its column.
+    pub const STRING_DATA_RIGHT_TRUNCATION: Self = Self("22001");
     /// An OFFSET is negative.
     pub const INVALID_OFFSET: Self = Self("2201X");
     /// A parameter of a setting is wrong.
@@ -39,6 +41,10 @@ impl SqlState {
     pub const UNIQUE_VIOLATION: Self = Self("23505");
     /// A command that cannot run in a transaction block.
     pub const ACTIVE_SQL_TRANSACTION: Self = Self("25001");
+    /// A write in a transaction, or to a catalog, that is only read.
+    pub const READ_ONLY_SQL_TRANSACTION: Self = Self("25006");
+    /// Other objects depend on what is to be dropped.
+    pub const DEPENDENT_OBJECTS_STILL_EXIST: Self = Self("2BP01");
     /// A savepoint outside of a transaction block.
     pub const NO_ACTIVE_SQL_TRANSACTION: Self = Self("25P01");
     /// No such savepoint.
@@ -65,6 +71,8 @@ impl SqlState {
     pub const SYNTAX_ERROR: Self = Self("42601");
     /// The user or the source's login may not.
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
+    /// A column is named twice.
+    pub const DUPLICATE_COLUMN: Self = Self("42701");
     /// A name of a column could mean several.
     pub const AMBIGUOUS_COLUMN: Self = Self("42702");
     /// No such column.
@@ -76,6 +84,14 @@ impl SqlState {
     pub const UNDEFINED_OBJECT: Self = Self("42704");
     /// A column is neither grouped nor aggregated.
     pub const GROUPING_ERROR: Self = Self("42803");
+    /// The object is of another kind: a view, where a table is meant.
+    pub const WRONG_OBJECT_TYPE: Self = Self("42809");
+    /// A schema of that name is there already.
+    pub const DUPLICATE_SCHEMA: Self = Self("42P06");
+    /// A table or view of that name is there already.
+    pub const DUPLICATE_TABLE: Self = Self("42P07");
+    /// A table is defined wrongly.
+    pub const INVALID_TABLE_DEFINITION: Self = Self("42P16");
     /// Types do not fit together.
     pub const DATATYPE_MISMATCH: Self = Self("42804");
     /// No such function, or none with such arguments.

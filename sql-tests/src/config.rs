@@ -79,6 +79,13 @@ impl Config {
         self
     }
 
+    /// A catalog in the server's memory.
+    #[must_use]
+    pub fn memory(mut self, catalog: &str) -> Self {
+        self.catalogs += &format!("[catalogs.{catalog}]\nconnector = \"memory\"\n\n");
+        self
+    }
+
     /// A user who logs in with what `verifier` was made of. Without any, every client is trusted.
     #[must_use]
     pub fn user(mut self, name: &str, verifier: &str) -> Self {

@@ -81,6 +81,32 @@ impl RawClient {
         Ok(kinds)
     }
 
+    /// The command tags and, in brackets, the notices' and errors' messages, until the server is ready.
+    pub async fn outcomes(&mut self) -> Result<Vec<String>> {
+        let mut outcomes = Vec::new();
+        loop {
+            let (kind, body) = self.message().await?;
+            let field = |code: u8| {
+                let mut fields = body.split(|byte| *byte == 0);
+                let found = fields.find(|field| field.first() == Some(&code));
+                found.map(|field| String::from_utf8_lossy(field.get(1..).unwrap_or_default()).into_owned())
+            };
+            match kind {
+                b'C' => outcomes.push(String::from_utf8_lossy(&body).trim_end_matches('\0').to_owned()),
+                b'N' | b'E' => {
+                    let (code, message) = (field(b'C'), field(b'M'));
+                    outcomes.push(format!(
+                        "[{} {}]",
+                        code.unwrap_or_default(),
+                        message.unwrap_or_default()
+                    ));
+                }
+                b'Z' => return Ok(outcomes),
+                _ => {}
+            }
+        }
+    }
+
     /// Reads until the answer is complete or `rows_max` rows have come. An error of the server is an error here.
     pub async fn drain(&mut self, rows_max: u64) -> Result<Drained> {
         let mut drained = Drained::default();

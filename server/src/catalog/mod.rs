@@ -5,27 +5,31 @@ pub(crate) mod pg_type;
 mod resolve;
 pub(crate) mod system;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_spi::Connector;
+use causeway_spi::{Connector, Table, TableName};
 
 use cache::TableCache;
 pub(crate) use resolve::{NamePart, TablePath};
 pub(crate) use system::CatalogView;
 use system::{ListingCache, Oids};
 
+use crate::session::Writes;
+
 /// The database that shows every catalog.
 pub const ALL_CATALOGS: &str = "causeway";
 
 /// Every catalog of the server, with a shared cache of their tables.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Catalogs {
     connectors: BTreeMap<String, Arc<dyn Connector>>,
-    cache: TableCache,
-    listings: ListingCache,
-    oids: Oids,
+    /// The catalogs that are here as one statement sees them: nothing of them is remembered.
+    snapshots: BTreeSet<String>,
+    cache: Arc<TableCache>,
+    listings: Arc<ListingCache>,
+    oids: Arc<Oids>,
 }
 
 impl Catalogs {
@@ -33,9 +37,55 @@ impl Catalogs {
     pub fn new(connectors: BTreeMap<String, Arc<dyn Connector>>, ttl: Duration) -> Self {
         Self {
             connectors,
-            cache: TableCache::new(ttl),
-            listings: ListingCache::new(ttl),
-            oids: Oids::default(),
+            snapshots: BTreeSet::new(),
+            cache: Arc::new(TableCache::new(ttl)),
+            listings: Arc::new(ListingCache::new(ttl)),
+            oids: Arc::default(),
+        }
+    }
+
+    /// The catalogs as the next statement of a session sees them: those that can be written as they are now, with what
+    /// the session itself has written to one of them.
+    pub(crate) fn for_statement(self: &Arc<Self>, writes: Option<&Writes>) -> Arc<Self> {
+        let written = self.connectors.iter().filter_map(|(name, connector)| {
+            let writer = connector.writer()?;
+            let own = writes.filter(|writes| writes.catalog == *name);
+            let snapshot = own.map_or_else(|| writer.snapshot(), Writes::snapshot);
+            Some((name.clone(), snapshot))
+        });
+        let written: Vec<(String, Arc<dyn Connector>)> = written.collect();
+        if written.is_empty() {
+            return Arc::clone(self);
+        }
+        let mut seen = Self::clone(self);
+        seen.snapshots = written.iter().map(|(name, _)| name.clone()).collect();
+        seen.connectors.extend(written);
+        Arc::new(seen)
+    }
+
+    /// Whether `catalog` is here as one statement sees it.
+    pub(crate) fn is_snapshot(&self, catalog: &str) -> bool {
+        self.snapshots.contains(catalog)
+    }
+
+    /// Whether one of `tables` is seen as it was when it was resolved: in a catalog that can be written, or in the system's
+    /// relations about such catalogs.
+    pub(crate) fn reads_snapshot<'a>(&self, mut tables: impl Iterator<Item = &'a TableName>) -> bool {
+        tables.any(|table| {
+            self.is_snapshot(&table.catalog)
+                || (!self.snapshots.is_empty() && system::is_system_schema(&table.schema))
+        })
+    }
+
+    /// The table `name`, from memory or from the source.
+    async fn table(
+        &self,
+        connector: &Arc<dyn Connector>,
+        name: &TableName,
+    ) -> causeway_spi::Result<Option<Arc<dyn Table>>> {
+        match self.is_snapshot(&name.catalog) {
+            true => connector.table(name).await,
+            false => self.cache.table(connector, name).await,
         }
     }
 

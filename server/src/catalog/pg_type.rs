@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use causeway_spi::TEXT_LENGTH;
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
 /// The metadata key of a field whose PostgreSQL type does not follow from its Arrow type: `name`, `char`, `xid`.
@@ -117,6 +118,16 @@ impl PgType {
 
     /// The type of a column.
     pub(crate) fn of_field(field: &Field) -> Self {
+        let length = field
+            .metadata()
+            .get(TEXT_LENGTH)
+            .and_then(|length| length.parse::<i32>().ok());
+        if let Some(length) = length {
+            return Self {
+                modifier: length.saturating_add(4),
+                ..Self::new(1043, -1)
+            };
+        }
         let named = field.metadata().get(TYPE_NAME);
         match named.and_then(|name| BY_NAME.get(name.as_str())) {
             Some(row) => Self::new(row.oid, row.length),

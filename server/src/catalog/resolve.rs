@@ -29,7 +29,7 @@ pub(crate) struct NamePart {
 pub(crate) struct TablePath(pub(crate) Vec<NamePart>);
 
 impl TablePath {
-    fn display(&self) -> String {
+    pub(crate) fn display(&self) -> String {
         self.0
             .iter()
             .map(|part| part.text.as_str())
@@ -66,12 +66,114 @@ impl Catalogs {
                 let place = self.place_of_three(catalog, schema)?;
                 self.table_in(&place, table, path).await
             }
-            _ => Err(QueryError::syntax(format!(
-                "improper qualified name (too many dotted names): {}",
-                path.display()
-            ))
-            .at(table.span)),
+            _ => Err(too_many_parts(path, table)),
         }
+    }
+
+    /// The full name of a table that is to be created under `path`, in a schema that is there. The table may be there too.
+    pub(crate) async fn place_for(
+        &self,
+        database: &str,
+        search_path: &[String],
+        path: &TablePath,
+    ) -> Result<TableName> {
+        let Some((table, qualifiers)) = path.0.split_last() else {
+            return Err(QueryError::syntax("a table's name is empty"));
+        };
+        let place = match qualifiers {
+            [] => self.place_of_none(database, search_path, table, path).await?,
+            [first] => self.place_of_two(database, first, path).await?,
+            [catalog, schema] => self.place_of_three(catalog, schema)?,
+            _ => return Err(too_many_parts(path, table)),
+        };
+        let schema = self.schema_in(&place, table).await?;
+        Ok(TableName::new(&place.catalog, schema, &table.text))
+    }
+
+    /// The catalog and the name of the schema that `path` names: in the database of a catalog one part is enough.
+    pub(crate) fn schema_place(&self, database: &str, path: &TablePath) -> Result<(String, NamePart)> {
+        let (catalog, schema) = match path.0.as_slice() {
+            [schema] if self.get(database).is_some() => (database.to_owned(), schema.clone()),
+            [schema] => match (schema.text.split_once('.'), self.only_catalog()) {
+                (Some((catalog, text)), _) => {
+                    let part = |text: &str| NamePart {
+                        text: text.to_owned(),
+                        ..schema.clone()
+                    };
+                    (
+                        self.place_of_three(&part(catalog), &part(text))?.catalog,
+                        part(text),
+                    )
+                }
+                (None, Some(catalog)) => (catalog, schema.clone()),
+                (None, None) => {
+                    let message = format!("schema \"{}\" needs a catalog", schema.text);
+                    return Err(QueryError::new(SqlState::UNDEFINED_CATALOG, message)
+                        .at(schema.span)
+                        .hint("In this database a schema's name is catalog.schema."));
+                }
+            },
+            [catalog, schema] => (self.place_of_three(catalog, schema)?.catalog, schema.clone()),
+            _ => return Err(QueryError::syntax("improper schema name")),
+        };
+        Ok((catalog, schema))
+    }
+
+    /// The schema of `catalog` that `part` means, if there is one.
+    pub(crate) async fn find_schema(&self, catalog: &str, part: &NamePart) -> Result<Option<String>> {
+        match self.get(catalog) {
+            Some(connector) => matching(&connector.schemas().await?, part),
+            None => Ok(None),
+        }
+    }
+
+    async fn place_of_none(
+        &self,
+        database: &str,
+        search_path: &[String],
+        table: &NamePart,
+        path: &TablePath,
+    ) -> Result<Place<'_>> {
+        for entry in search_path {
+            let part = NamePart {
+                text: entry.clone(),
+                quoted: true,
+                span: table.span,
+            };
+            if let Ok(place) = self.place_of_two(database, &part, path).await {
+                return Ok(place);
+            }
+        }
+        self.database_place(database).ok_or_else(|| {
+            let message = "no schema has been selected to create in";
+            QueryError::new(SqlState::UNDEFINED_SCHEMA, message)
+                .at(table.span)
+                .hint("Write catalog.schema.table, or connect to the database of a catalog.")
+        })
+    }
+
+    /// The catalog of a session's database, or the only one there is.
+    fn database_place(&self, database: &str) -> Option<Place<'_>> {
+        let catalog = if database == ALL_CATALOGS {
+            self.only_catalog()?
+        } else {
+            database.to_owned()
+        };
+        let connector = self.get(&catalog)?;
+        Some(Place {
+            connector,
+            catalog,
+            schema: None,
+        })
+    }
+
+    /// The schema of a place in the source's spelling. Errors: 3F000.
+    async fn schema_in(&self, place: &Place<'_>, table: &NamePart) -> Result<String> {
+        let Some(schema) = &place.schema else {
+            return Ok(self.default_schema(place, table).await?.text);
+        };
+        let schemas = place.connector.schemas().await?;
+        matching(&schemas, schema)?.ok_or_else(|| undefined_schema(&place.catalog, schema, &schemas))
     }
 
     /// Forgets a table that turned out to be other than remembered.
@@ -101,20 +203,7 @@ impl Catalogs {
                 found => return found,
             }
         }
-        let catalog = if database == ALL_CATALOGS {
-            self.only_catalog()
-        } else {
-            Some(database.to_owned())
-        };
-        let place = catalog.and_then(|catalog| {
-            let connector = self.get(&catalog)?;
-            Some(Place {
-                connector,
-                catalog,
-                schema: None,
-            })
-        });
-        match place {
+        match self.database_place(database) {
             Some(place) => self.table_in(&place, table, path).await,
             None => Err(undefined_table(path, table).hint(
                 "In this database a table's name begins with its catalog, such as catalog.schema.table or \
@@ -206,7 +295,7 @@ impl Catalogs {
             None => self.default_schema(place, table).await?,
         };
         let exact = TableName::new(&place.catalog, &schema.text, &table.text);
-        let schema = match self.cache.table(place.connector, &exact).await {
+        let schema = match self.table(place.connector, &exact).await {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => schema.text,
             Err(error) if error.kind() == ErrorKind::UnknownSchema => {
@@ -221,7 +310,7 @@ impl Catalogs {
         let tables = place.connector.tables(&schema).await.map_err(at_table)?;
         if let Some(found) = matching(&tables, table)? {
             let name = TableName::new(&place.catalog, &schema, found);
-            if let Some(found) = self.cache.table(place.connector, &name).await.map_err(at_table)? {
+            if let Some(found) = self.table(place.connector, &name).await.map_err(at_table)? {
                 return Ok(found);
             }
         }
@@ -303,6 +392,14 @@ fn matching(names: &[String], part: &NamePart) -> Result<Option<String>> {
                 .hint(format!("Quote one of {}.", listed.join(", "))))
         }
     }
+}
+
+fn too_many_parts(path: &TablePath, table: &NamePart) -> QueryError {
+    QueryError::syntax(format!(
+        "improper qualified name (too many dotted names): {}",
+        path.display()
+    ))
+    .at(table.span)
 }
 
 fn undefined_table(path: &TablePath, table: &NamePart) -> QueryError {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Reset, Set, Statement, Value,
+    CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Reset, Set, Statement,
+    TransactionAccessMode, TransactionMode, Value,
 };
 
 use super::ParsedStatement;
@@ -61,7 +62,7 @@ pub fn describe_command(session: &mut Session, parsed: &ParsedStatement) -> Resu
 }
 
 /// Runs `parsed` if it is a command; `None` when it is something else.
-pub fn run_command(session: &mut Session, parsed: &ParsedStatement) -> Result<Option<CommandReply>> {
+pub async fn run_command(session: &mut Session, parsed: &ParsedStatement) -> Result<Option<CommandReply>> {
     let Session {
         settings,
         transaction,
@@ -91,30 +92,30 @@ pub fn run_command(session: &mut Session, parsed: &ParsedStatement) -> Result<Op
             DiscardObject::SEQUENCES => "DISCARD SEQUENCES",
             DiscardObject::TEMP => "DISCARD TEMP",
         },
-        Statement::StartTransaction { begin, .. } => {
-            transaction.begin(settings);
+        Statement::StartTransaction { begin, modes, .. } => {
+            begin_block(session, modes)?;
             if *begin { "BEGIN" } else { "START TRANSACTION" }
         }
         Statement::Commit { .. } => {
-            if transaction.commit(settings) {
+            if transaction.commit(settings).await? {
                 "COMMIT"
             } else {
                 "ROLLBACK"
             }
         }
         Statement::Rollback { savepoint: None, .. } => {
-            transaction.rollback(settings);
+            transaction.rollback(settings).await?;
             "ROLLBACK"
         }
         Statement::Rollback {
             savepoint: Some(name),
             ..
         } => {
-            transaction.rollback_to(&folded(name), settings)?;
+            transaction.rollback_to(&folded(name), settings).await?;
             "ROLLBACK"
         }
         Statement::Savepoint { name } => {
-            transaction.savepoint(&folded(name), settings)?;
+            transaction.savepoint(&folded(name), settings).await?;
             "SAVEPOINT"
         }
         Statement::ReleaseSavepoint { name } => {
@@ -148,6 +149,34 @@ fn folded(name: &Ident) -> String {
     }
 }
 
+/// BEGIN: the block may write unless it, or else the session, says that it may not.
+fn begin_block(session: &mut Session, modes: &[TransactionMode]) -> Result<()> {
+    let begins = session.transaction.status() == TransactionStatus::Idle;
+    session.transaction.begin(&session.settings);
+    if begins {
+        match session.settings.default_read_only() {
+            true => session.settings.set("transaction_read_only", "on")?,
+            false => session.settings.reset("transaction_read_only")?,
+        }
+    }
+    set_access(session, "transaction_read_only", modes, true)
+}
+
+/// READ ONLY or READ WRITE among the modes of a transaction. Isolation is the same at every level: each statement sees
+/// its sources as they are.
+fn set_access(session: &mut Session, name: &str, modes: &[TransactionMode], local: bool) -> Result<()> {
+    for mode in modes {
+        if let TransactionMode::AccessMode(access) = mode {
+            let value = match access {
+                TransactionAccessMode::ReadOnly => "on",
+                TransactionAccessMode::ReadWrite => "off",
+            };
+            change_setting(session, name, Some(value), local)?;
+        }
+    }
+    Ok(())
+}
+
 /// Every setting as it is now stays when the transaction is committed.
 fn note_all(session: &mut Session) {
     let names: Vec<String> = session.settings.all().map(|(name, _)| name.to_owned()).collect();
@@ -175,8 +204,17 @@ fn run_set(session: &mut Session, set: &Set) -> Result<CommandReply> {
         Set::SetNames { charset_name, .. } => {
             ("client_encoding".to_owned(), Some(charset_name.value.clone()))
         }
-        // Reads are the only transactions there are: each statement sees its sources as they are.
-        Set::SetTransaction { .. } | Set::SetSessionParam(_) | Set::SetRole { role_name: None, .. } => {
+        Set::SetTransaction {
+            modes, session: true, ..
+        } => {
+            set_access(session, "default_transaction_read_only", modes, false)?;
+            return Ok(CommandReply::tag("SET"));
+        }
+        Set::SetTransaction { modes, .. } => {
+            set_access(session, "transaction_read_only", modes, true)?;
+            return Ok(CommandReply::tag("SET"));
+        }
+        Set::SetSessionParam(_) | Set::SetRole { role_name: None, .. } => {
             return Ok(CommandReply::tag("SET"));
         }
         other => return Err(QueryError::not_supported(format!("{other} is not supported"))),

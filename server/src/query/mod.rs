@@ -1,7 +1,7 @@
 //! The path of a statement: one file a stage, named after the stage; no stage calls an earlier one.
 //!
 //! `parse` → `command` (answered at once) or `plan` → `execute`; `explain` shows what the last two did. Every front
-//! end calls [`prepare`] and [`start`].
+//! end calls [`prepare`] and [`start`]; what writes goes through `write` before and after.
 
 mod catalog_syntax;
 mod checked;
@@ -22,6 +22,8 @@ mod rounding;
 mod single_value;
 mod syntax;
 mod types;
+mod views;
+mod write;
 
 use std::sync::Arc;
 
@@ -40,6 +42,11 @@ pub use execute::{QueryHandle, start};
 pub use functions::{PendingSettings, SettingChange};
 pub use parse::{ParsedStatement, parse};
 pub use plan::{PlanContext, Prepared, prepare};
+pub use write::{
+    Done, Notice, RowsWrite, Target, WriteKind, change_structure, check_may_write, command, create_table,
+    define_view, describe_write, find_target, is_write, prepare_write, put_view, rows_to_write,
+    second_catalog, table_of_query, written_catalog,
+};
 
 use crate::catalog::Catalogs;
 use crate::config::ServerConfig;

@@ -25,13 +25,16 @@ use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel, object_name_to_table_reference};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::execute::plan_schema;
 use super::explain::Explain;
 use super::functions::{CatalogFunctions, PendingSettings};
 use super::moments::MomentOperators;
 use super::types::PostgresTypes;
+use super::views::PlannedView;
+use super::write::Assigned;
 use super::{Engine, ParsedStatement, catalog_syntax, names, numerics, parameters, refused, syntax};
 use crate::catalog::{CatalogView, NamePart, TablePath};
 use crate::error::{QueryError, Result};
@@ -42,6 +45,8 @@ use crate::sqlstate::SqlState;
 const DUPLICATE_NAMES: &str = "require unique expression names";
 /// Most tables of one statement that are asked for at the same time.
 const RESOLVE_CONCURRENCY: usize = 8;
+/// Most views that read one another.
+const VIEW_DEPTH_MAX: usize = 20;
 /// Most tables in one statement.
 const TABLES_MAX: usize = 1_000;
 
@@ -57,6 +62,10 @@ pub struct Prepared {
     pub(super) notes: Arc<ScanNotes>,
     /// The tables it reads.
     pub tables: Vec<TableName>,
+    /// The same by the names that the statement has for them.
+    pub(super) resolved: HashMap<TableReference, TableName>,
+    /// Whether it reads a catalog as it was when it was planned: later it must be planned again.
+    pub reads_snapshot: bool,
     /// The types of its parameters.
     pub parameters: Vec<DataType>,
     /// The settings that it has changed by `set_config`, once it has run: they become the session's.
@@ -75,6 +84,14 @@ impl Prepared {
             .analyzer()
             .execute_and_check(self.plan.clone(), options, |_, _| {})?;
         Ok(with_names(analyzed.schema().as_arrow(), &self.names))
+    }
+
+    /// Gives the rows the columns that they are assigned to.
+    pub(super) fn assign(&mut self, assigned: &Assigned) -> Result<()> {
+        let plan = std::mem::take(&mut self.plan);
+        self.plan = super::write::assign(plan, assigned, &self.state)?;
+        self.names = assigned.names();
+        Ok(())
     }
 
     /// Puts `values` in the place of the parameters: as many as there are, each of its parameter's type.
@@ -121,7 +138,7 @@ impl PlanContext {
         Self {
             query_id,
             view: CatalogView {
-                catalogs: Arc::clone(&engine.catalogs),
+                catalogs: engine.catalogs.for_statement(session.transaction.writes()),
                 database: session.database.clone(),
                 user: session.user.clone(),
                 session_id: session.id,
@@ -138,6 +155,28 @@ impl PlanContext {
     pub fn query_id(&self) -> &Arc<str> {
         &self.query_id
     }
+
+    /// The catalogs as they are seen.
+    pub(super) fn view(&self) -> &CatalogView {
+        &self.view
+    }
+
+    /// Looks at the catalogs again: what was written meanwhile is seen.
+    pub fn look_again(&mut self, engine: &Engine, session: &Session) {
+        self.view.catalogs = engine.catalogs.for_statement(session.transaction.writes());
+    }
+}
+
+/// What is to be planned.
+pub(super) struct Request {
+    /// A query, as it is written.
+    pub(super) written: Statement,
+    /// Whether it is only explained.
+    pub(super) explain: Option<Explain>,
+    /// Tables that are not looked for, by the names they have in it.
+    pub(super) own: HashMap<TableReference, Arc<dyn Table>>,
+    /// The columns that its outputs are assigned to.
+    pub(super) assigned: Option<Assigned>,
 }
 
 /// Plans `parsed`. `types`: the types of its parameters as far as the client names them. Errors: 3D000, 3F000, 42P01, 42703 and what else is wrong with a statement, with the place; 0A000 for
@@ -151,70 +190,182 @@ pub async fn prepare(
     let (written, explain) = Explain::unwrap(&parsed.statement)?;
     if !matches!(written, Statement::Query(_)) {
         return Err(QueryError::not_supported(format!(
-            "{} is not supported",
+            "{}{} is not supported",
+            if explain.is_some() { "EXPLAIN of " } else { "" },
             command_name(written)
         )));
     }
-    refused::check_statement(written)?;
-    let mut statement = written.clone();
-    let zone = cx.view.settings.time_zone();
-    let local = chrono::Utc::now().with_timezone(&zone).naive_local();
-    syntax::rewrite(&mut statement, zone, local)?;
-    catalog_syntax::rewrite(&cx.view, &mut statement).await?;
-    let search_path = match catalog_syntax::asks_for_schema(&statement) {
-        true => cx.view.search_path().await,
-        false => Vec::new(),
+    let request = Request {
+        written: written.clone(),
+        explain,
+        own: HashMap::new(),
+        assigned: None,
     };
-    let statement = &statement;
-    let tables = resolve_tables(&cx, statement).await?;
+    prepare_request(engine, cx, request, types).await
+}
+
+/// Plans a query for whatever its rows are wanted. Must run on a thread with a large stack.
+pub(super) async fn prepare_request(
+    engine: &Engine,
+    cx: PlanContext,
+    request: Request,
+    types: &[Option<DataType>],
+) -> Result<Prepared> {
+    refused::check_statement(&request.written)?;
     let mut state = engine.prototype.clone();
     state.mark_start_execution();
+    let zone = cx.view.settings.time_zone();
     state.config_mut().options_mut().execution.time_zone = Some(zone.name().to_owned());
     if !cx.settings.pushdown {
         read_everything(state.config_mut().options_mut());
     }
-    let names_of_tables = tables.values().map(|table| table.name().clone()).collect();
     let notes = Arc::new(ScanNotes::default());
-    let provider = StatementTables {
+    let planning = Planning {
         state: &state,
-        tables,
-        settings: cx.settings,
-        notes: Arc::clone(&notes),
-        functions: CatalogFunctions::new(cx.view, search_path, Arc::clone(&cx.set_config)),
-        planners: std::iter::once(Arc::new(MomentOperators) as Arc<dyn ExprPlanner>)
-            .chain(state.expr_planners().iter().cloned())
-            .collect(),
+        cx: &cx,
+        notes: &notes,
     };
-    let mut parameters = types.to_vec();
-    parameters.resize(parameters.len().max(parameters::count(statement)?), None);
-    let plan = plan_statement(&provider, statement, &mut parameters)
-        .map_err(|error| with_place(error, statement))?;
+    let planned = planning
+        .plan(request.written.clone(), request.own, types, 0)
+        .await?;
+    let plan = planned.plan;
     let read_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
         .with_allow_statements(false);
     read_only
         .verify_plan(&plan)
-        .map_err(|_| QueryError::not_supported("writing is not supported"))?;
+        .map_err(|_| QueryError::not_supported("writing inside of another statement is not supported"))?;
     refused::check_plan(&plan)?;
-    let planned: Vec<String> = plan
+    let outputs: Vec<String> = plan
         .schema()
         .fields()
         .iter()
         .map(|field| field.name().clone())
         .collect();
-    let names = names::output_names(written, &planned);
-    Ok(Prepared {
+    let names = names::output_names(&request.written, &outputs);
+    let mut prepared = Prepared {
         query_id: cx.query_id,
+        reads_snapshot: cx.view.catalogs.reads_snapshot(planned.tables.values()),
         plan,
         names,
         state,
-        explain,
+        explain: request.explain,
         notes,
-        tables: names_of_tables,
-        parameters: parameters.into_iter().flatten().collect(),
+        tables: planned.tables.values().cloned().collect(),
+        resolved: planned.tables,
+        parameters: planned.parameters,
         set_config: cx.set_config,
-    })
+    };
+    if let Some(assigned) = &request.assigned {
+        prepared.assign(assigned)?;
+    }
+    Ok(prepared)
+}
+
+/// What the queries of one statement are planned with: its own, and those of the views that it reads.
+struct Planning<'a> {
+    state: &'a SessionState,
+    cx: &'a PlanContext,
+    notes: &'a Arc<ScanNotes>,
+}
+
+/// A query's plan, the tables that it names, and the types of its parameters.
+struct Planned {
+    plan: LogicalPlan,
+    tables: HashMap<TableReference, TableName>,
+    parameters: Vec<DataType>,
+}
+
+impl Planning<'_> {
+    /// Plans `statement`, which is that of a view in `depth` others.
+    async fn plan(
+        &self,
+        mut statement: Statement,
+        own: HashMap<TableReference, Arc<dyn Table>>,
+        types: &[Option<DataType>],
+        depth: usize,
+    ) -> Result<Planned> {
+        let view = &self.cx.view;
+        let zone = view.settings.time_zone();
+        let local = chrono::Utc::now().with_timezone(&zone).naive_local();
+        syntax::rewrite(&mut statement, zone, local)?;
+        catalog_syntax::rewrite(view, &mut statement).await?;
+        let search_path = match catalog_syntax::asks_for_schema(&statement) {
+            true => view.search_path().await,
+            false => Vec::new(),
+        };
+        let statement = &statement;
+        let mut tables = resolve_tables(self.cx, statement, &own).await?;
+        let names = tables
+            .iter()
+            .map(|(reference, table)| (reference.clone(), table.name().clone()));
+        let names = names.collect();
+        let views = self.plan_views(&tables, depth).await?;
+        tables.extend(own);
+        let provider = StatementTables {
+            state: self.state,
+            tables,
+            views,
+            settings: self.cx.settings.clone(),
+            notes: Arc::clone(self.notes),
+            functions: CatalogFunctions::new(view.clone(), search_path, Arc::clone(&self.cx.set_config)),
+            planners: std::iter::once(Arc::new(MomentOperators) as Arc<dyn ExprPlanner>)
+                .chain(self.state.expr_planners().iter().cloned())
+                .collect(),
+        };
+        let mut parameters = types.to_vec();
+        parameters.resize(parameters.len().max(parameters::count(statement)?), None);
+        let plan = plan_statement(&provider, statement, &mut parameters)
+            .map_err(|error| with_place(error, statement))?;
+        Ok(Planned {
+            plan,
+            tables: names,
+            parameters: parameters.into_iter().flatten().collect(),
+        })
+    }
+
+    /// Plans the views among `tables`. Boxed, since a view may read a view.
+    fn plan_views<'b>(
+        &'b self,
+        tables: &'b HashMap<TableReference, Arc<dyn Table>>,
+        depth: usize,
+    ) -> BoxFuture<'b, Result<HashMap<TableReference, Arc<PlannedView>>>> {
+        let planning = async move {
+            let mut views = HashMap::new();
+            for (reference, table) in tables {
+                let Some(definition) = table.view() else { continue };
+                if depth >= VIEW_DEPTH_MAX {
+                    return Err(super::complexity::too_complex(
+                        "its views read each other too deeply",
+                    ));
+                }
+                let Some(parsed) = super::parse(&definition.sql)?.into_iter().next() else {
+                    continue;
+                };
+                let inside = |error| in_view(error, table.name());
+                let planned = self
+                    .plan(parsed.statement, HashMap::new(), &[], depth + 1)
+                    .await
+                    .map_err(inside)?;
+                let view = PlannedView::new(planned.plan, definition).map_err(inside)?;
+                views.insert(reference.clone(), Arc::new(view));
+            }
+            Ok(views)
+        };
+        planning.boxed()
+    }
+}
+
+/// An error in the query of a view: its place is not in the statement's text.
+fn in_view(mut error: QueryError, view: &TableName) -> QueryError {
+    (error.span, error.position) = (None, None);
+    let place = format!("In the query of view \"{}\".", view.table);
+    error.detail = Some(match error.detail {
+        Some(detail) => format!("{detail} {place}"),
+        None => place,
+    });
+    error
 }
 
 /// Plans with DataFusion, and gives every parameter a type. Those that nobody has named follow from the first plan; the
@@ -340,16 +491,17 @@ fn find_ident(statement: &Statement, name: &str) -> Option<Span> {
     found
 }
 
-/// Resolves every table that `statement` names (common table expressions excluded), several at a time.
+/// Resolves every table that `statement` names (its `own` and common table expressions excluded), several at a time.
 async fn resolve_tables(
     cx: &PlanContext,
     statement: &Statement,
+    own: &HashMap<TableReference, Arc<dyn Table>>,
 ) -> Result<HashMap<TableReference, Arc<dyn Table>>> {
     let written = written_names(statement)?;
     let wrapped = DataFusionStatement::Statement(Box::new(statement.clone()));
     let (mut references, _ctes) = resolve_table_references(&wrapped, true)?;
     let functions = table_functions(statement);
-    references.retain(|reference| !functions.contains(reference));
+    references.retain(|reference| !functions.contains(reference) && !own.contains_key(reference));
     if references.len() > TABLES_MAX {
         return Err(super::complexity::too_complex(&format!(
             "it reads more than {TABLES_MAX} tables"
@@ -453,6 +605,7 @@ fn path_of(reference: &TableReference) -> TablePath {
 struct StatementTables<'a> {
     state: &'a SessionState,
     tables: HashMap<TableReference, Arc<dyn Table>>,
+    views: HashMap<TableReference, Arc<PlannedView>>,
     settings: ScanSettings,
     notes: Arc<ScanNotes>,
     functions: CatalogFunctions,
@@ -462,6 +615,9 @@ struct StatementTables<'a> {
 
 impl ContextProvider for StatementTables<'_> {
     fn get_table_source(&self, name: TableReference) -> DataFusionResult<Arc<dyn TableSource>> {
+        if let Some(view) = self.views.get(&name) {
+            return Ok(Arc::clone(view) as Arc<dyn TableSource>);
+        }
         let table = self
             .tables
             .get(&name)

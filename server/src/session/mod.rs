@@ -2,11 +2,13 @@
 
 mod settings;
 mod transaction;
+mod writes;
 
 use tokio_util::sync::CancellationToken;
 
 pub use settings::Settings;
 pub use transaction::{Transaction, TransactionStatus};
+pub use writes::Writes;
 
 /// One client's session.
 #[derive(Debug)]
@@ -41,6 +43,14 @@ impl Session {
     pub fn next_query_id(&mut self) -> String {
         self.statements += 1;
         self.last_query_id()
+    }
+
+    /// Whether statements may not write: in a block as the block says, outside as the session does.
+    pub fn is_read_only(&self) -> bool {
+        match self.transaction.status() {
+            TransactionStatus::Idle => self.settings.default_read_only(),
+            _ => self.settings.read_only(),
+        }
     }
 
     /// The id of the newest query.

@@ -51,7 +51,7 @@ const KNOWN: [(&str, &str, Kind); 31] = [
     ("intervalstyle", "postgres", Kind::OneOf(&["postgres"])),
     ("is_superuser", "off", Kind::ReadOnly),
     ("jit", "off", Kind::Bool),
-    ("lock_timeout", "0", Kind::Duration),
+    ("lock_timeout", "30s", Kind::Duration),
     ("max_identifier_length", "63", Kind::ReadOnly),
     ("max_index_keys", "32", Kind::ReadOnly),
     ("pushdown", "on", Kind::Bool),
@@ -66,7 +66,7 @@ const KNOWN: [(&str, &str, Kind); 31] = [
     ("synchronize_seqscans", "on", Kind::Bool),
     ("timezone", "UTC", Kind::TimeZone),
     ("transaction_isolation", "read committed", Kind::Text),
-    ("transaction_read_only", "on", Kind::Bool),
+    ("transaction_read_only", "off", Kind::Bool),
 ];
 
 /// What clients parse as the server's version.
@@ -164,6 +164,21 @@ impl Settings {
     /// The limit of a statement's time; `None` is none.
     pub fn statement_timeout(&self) -> Option<Duration> {
         self.duration("statement_timeout")
+    }
+
+    /// The longest wait for the transaction that writes to a catalog; `None` is none.
+    pub fn lock_timeout(&self) -> Option<Duration> {
+        self.duration("lock_timeout")
+    }
+
+    /// Whether the block that runs may not write.
+    pub fn read_only(&self) -> bool {
+        self.get("transaction_read_only") == Some("on")
+    }
+
+    /// Whether blocks, and statements outside of them, may not write unless they say otherwise.
+    pub fn default_read_only(&self) -> bool {
+        self.get("default_transaction_read_only") == Some("on")
     }
 
     /// The session's own wait for a source; `None` is the server's.

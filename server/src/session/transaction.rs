@@ -1,6 +1,9 @@
-//! The transaction block of a session. Only reads exist, so that a block holds nothing but settings and savepoints.
+//! The transaction of a session: its block with settings and savepoints, and what it has written and not committed.
+//!
+//! Outside of a block the transaction is the message's: what it writes is committed when all of it has succeeded.
 
 use super::Settings;
+use super::writes::{Point, Writes};
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
 
@@ -19,11 +22,12 @@ pub enum TransactionStatus {
     Failed,
 }
 
-/// A savepoint, and the settings to return to.
+/// A savepoint, and the settings and writes to return to.
 #[derive(Debug)]
 struct Savepoint {
     name: String,
     settings: Settings,
+    point: Point,
 }
 
 /// A session's transaction block.
@@ -35,9 +39,37 @@ pub struct Transaction {
     /// The settings with which the block would be committed: those of SET LOCAL are not in it.
     committed: Settings,
     savepoints: Vec<Savepoint>,
+    /// What is written and not committed, in a block or in the message that runs.
+    writes: Option<Writes>,
 }
 
 impl Transaction {
+    /// What the session has written and not committed.
+    pub fn writes(&self) -> Option<&Writes> {
+        self.writes.as_ref()
+    }
+
+    /// The same, to write more.
+    pub fn writes_mut(&mut self) -> Option<&mut Writes> {
+        self.writes.as_mut()
+    }
+
+    /// The session begins to write.
+    pub fn set_writes(&mut self, writes: Writes) {
+        debug_assert!(self.writes.is_none());
+        self.writes = Some(writes);
+    }
+
+    /// Commits what was written outside of a block: at the end of its message.
+    pub async fn commit_message(&mut self) -> Result<()> {
+        if self.status == TransactionStatus::Idle
+            && let Some(writes) = self.writes.take()
+        {
+            writes.transaction.commit().await?;
+        }
+        Ok(())
+    }
+
     /// Where the session is.
     pub fn status(&self) -> TransactionStatus {
         self.status
@@ -52,31 +84,50 @@ impl Transaction {
         }
     }
 
-    /// A statement has failed.
+    /// A statement has failed. What was written is undone, unless the block may return to a savepoint.
     pub fn fail(&mut self) {
         if self.status == TransactionStatus::InBlock {
             self.status = TransactionStatus::Failed;
         }
+        if self.savepoints.is_empty() {
+            self.writes = None;
+        }
     }
 
     /// Ends the block and gives `settings` their values after it. Returns whether it was committed: a failed one is not.
-    pub fn commit(&mut self, settings: &mut Settings) -> bool {
-        let committed = self.status != TransactionStatus::Failed;
+    ///
+    /// Errors: what was written cannot be committed, and is undone like the settings.
+    pub async fn commit(&mut self, settings: &mut Settings) -> Result<bool> {
+        if self.status == TransactionStatus::Failed {
+            self.rollback(settings).await?;
+            return Ok(false);
+        }
+        let outcome = match self.writes.take() {
+            Some(writes) => writes.transaction.commit().await,
+            None => Ok(()),
+        };
+        if let Err(error) = outcome {
+            self.rollback(settings).await?;
+            return Err(error.into());
+        }
         if self.status == TransactionStatus::InBlock {
             *settings = std::mem::take(&mut self.committed);
             self.leave();
-        } else {
-            self.rollback(settings);
         }
-        committed
+        Ok(true)
     }
 
-    /// Ends the block; `settings` are again what they were before it.
-    pub fn rollback(&mut self, settings: &mut Settings) {
+    /// Ends the block; what was written is undone, `settings` are again what they were before it.
+    pub async fn rollback(&mut self, settings: &mut Settings) -> Result<()> {
+        let writes = self.writes.take();
         if self.status != TransactionStatus::Idle {
             *settings = std::mem::take(&mut self.before);
             self.leave();
         }
+        if let Some(writes) = writes {
+            writes.transaction.rollback().await?;
+        }
+        Ok(())
     }
 
     fn leave(&mut self) {
@@ -90,8 +141,8 @@ impl Transaction {
         }
     }
 
-    /// SAVEPOINT. Errors: 25P01 outside of a block.
-    pub fn savepoint(&mut self, name: &str, settings: &Settings) -> Result<()> {
+    /// SAVEPOINT. Errors: 25P01 outside of a block; 0A000 when the catalog that is written has none.
+    pub async fn savepoint(&mut self, name: &str, settings: &Settings) -> Result<()> {
         self.check_block("SAVEPOINT")?;
         if self.savepoints.len() >= SAVEPOINTS_MAX {
             let message = format!("a transaction has at most {SAVEPOINTS_MAX} savepoints");
@@ -100,6 +151,7 @@ impl Transaction {
         self.savepoints.push(Savepoint {
             name: name.to_owned(),
             settings: settings.clone(),
+            point: Point::set(self.writes.as_mut()).await?,
         });
         Ok(())
     }
@@ -113,9 +165,12 @@ impl Transaction {
     }
 
     /// ROLLBACK TO SAVEPOINT, which mends a failed block. Errors: 25P01, 3B001.
-    pub fn rollback_to(&mut self, name: &str, settings: &mut Settings) -> Result<()> {
+    pub async fn rollback_to(&mut self, name: &str, settings: &mut Settings) -> Result<()> {
         self.check_block("ROLLBACK TO SAVEPOINT")?;
         let index = self.find(name)?;
+        if let Some(savepoint) = self.savepoints.get(index) {
+            savepoint.point.restore(&mut self.writes).await?;
+        }
         self.savepoints.truncate(index + 1);
         if let Some(savepoint) = self.savepoints.last() {
             *settings = savepoint.settings.clone();
@@ -154,43 +209,43 @@ mod tests {
         transaction.note_set("application_name", settings);
     }
 
-    #[test]
-    fn a_block_keeps_or_forgets_its_settings() {
+    #[tokio::test]
+    async fn a_block_keeps_or_forgets_its_settings() {
         let (mut settings, mut transaction) = (Settings::default(), Transaction::default());
         set(&mut settings, &mut transaction, "before");
         transaction.begin(&settings);
         set(&mut settings, &mut transaction, "inside");
-        transaction.rollback(&mut settings);
+        transaction.rollback(&mut settings).await.unwrap();
         assert_eq!(settings.get("application_name"), Some("before"));
 
         transaction.begin(&settings);
         set(&mut settings, &mut transaction, "kept");
         settings.set("application_name", "local").unwrap();
-        assert!(transaction.commit(&mut settings));
+        assert!(transaction.commit(&mut settings).await.unwrap());
         assert_eq!(settings.get("application_name"), Some("kept"));
 
         transaction.begin(&settings);
         set(&mut settings, &mut transaction, "lost");
         transaction.fail();
-        assert!(!transaction.commit(&mut settings));
+        assert!(!transaction.commit(&mut settings).await.unwrap());
         assert_eq!(settings.get("application_name"), Some("kept"));
         assert_eq!(transaction.status(), TransactionStatus::Idle);
     }
 
-    #[test]
-    fn savepoints_nest() {
+    #[tokio::test]
+    async fn savepoints_nest() {
         let (mut settings, mut transaction) = (Settings::default(), Transaction::default());
-        let error = transaction.savepoint("a", &settings).unwrap_err();
+        let error = transaction.savepoint("a", &settings).await.unwrap_err();
         assert_eq!(error.state, SqlState::NO_ACTIVE_SQL_TRANSACTION);
         transaction.begin(&settings);
         for name in ["a", "b", "a"] {
-            transaction.savepoint(name, &settings).unwrap();
+            transaction.savepoint(name, &settings).await.unwrap();
         }
         transaction.fail();
-        transaction.rollback_to("b", &mut settings).unwrap();
+        transaction.rollback_to("b", &mut settings).await.unwrap();
         assert_eq!(transaction.status(), TransactionStatus::InBlock);
         transaction.release("a").unwrap();
-        let error = transaction.rollback_to("b", &mut settings).unwrap_err();
+        let error = transaction.rollback_to("b", &mut settings).await.unwrap_err();
         assert_eq!(error.state, SqlState::INVALID_SAVEPOINT);
     }
 }

@@ -22,3 +22,4 @@ mod s3_server;
 mod slt;
 mod streaming;
 mod tpch;
+mod writes;

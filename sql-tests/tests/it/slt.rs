@@ -1,11 +1,13 @@
 //! Runs `cases/**/*.slt` over the wire, once with pushdown and once without: the answers are the same.
 //!
 //! With SLT_COMPLETE=1 the answers in the files are replaced by what the server says: read every line of the change.
-//! `{shop}`, `{lake}` and `{cache}` stand for the schemas of the fixtures in [`crate::fixtures`].
+//! `{shop}`, `{lake}` and `{cache}` stand for the schemas of the fixtures in [`crate::fixtures`]; the cases of `writes`
+//! need no services, only a catalog `mem` in memory.
 
 use std::path::{Path, PathBuf};
 
 use causeway_sql_tests::client::{Client, QueryFailure};
+use causeway_sql_tests::config::Config;
 use causeway_sql_tests::server::Server;
 use causeway_sql_tests::services::Services;
 use sqllogictest::runner::{default_column_validator, default_normalizer, default_validator};
@@ -23,20 +25,42 @@ async fn without_pushdown() {
     run_all("off").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes() {
+    for pushdown in ["on", "off"] {
+        let server = Server::start(&Config::new().memory("mem").memory("other")).unwrap();
+        run(&server, None, pushdown, |subject| subject == WRITES).await;
+    }
+}
+
+/// The cases that stand on a catalog in memory only.
+const WRITES: &str = "writes";
+
 async fn run_all(pushdown: &'static str) {
     let Some(services) = Services::from_env() else {
         return;
     };
     let fixtures = Fixtures::load(&services).await;
     let server = Server::start(&fixtures.config()).unwrap();
+    // What is pushed is another text without pushdown.
+    let wanted = |subject: &str| subject != WRITES && (pushdown == "on" || subject != "plans");
+    run(&server, Some(&fixtures), pushdown, wanted).await;
+}
+
+/// Runs the files of the folders that are wanted.
+async fn run(
+    server: &Server,
+    fixtures: Option<&Fixtures>,
+    pushdown: &'static str,
+    wanted: impl Fn(&str) -> bool,
+) {
     let mut wrong = Vec::new();
     for file in slt_files(&cases()) {
         let subject = file.parent().and_then(Path::file_name).unwrap().to_string_lossy();
-        // What is pushed is another text without pushdown.
-        if pushdown == "off" && subject == "plans" {
+        if !wanted(&subject) {
             continue;
         }
-        let mut runner = Runner::new(|| connect(&server, &fixtures, pushdown));
+        let mut runner = Runner::new(|| connect(server, fixtures, pushdown));
         if std::env::var_os("SLT_COMPLETE").is_some() {
             complete(&mut runner, &file).await;
         } else if let Err(error) = runner.run_file_async(&file).await {
@@ -63,11 +87,15 @@ async fn complete<M: sqllogictest::MakeConnection<Conn = Connection>>(
         .unwrap();
 }
 
-async fn connect(server: &Server, fixtures: &Fixtures, pushdown: &str) -> Result<Connection, QueryFailure> {
+async fn connect(
+    server: &Server,
+    fixtures: Option<&Fixtures>,
+    pushdown: &str,
+) -> Result<Connection, QueryFailure> {
     let client = server.connect().await.expect("the server takes connections");
     let connection = Connection {
         client,
-        fixtures: fixtures.clone(),
+        fixtures: fixtures.cloned(),
     };
     connection.query(&format!("SET pushdown = {pushdown}")).await?;
     Ok(connection)
@@ -75,12 +103,15 @@ async fn connect(server: &Server, fixtures: &Fixtures, pushdown: &str) -> Result
 
 struct Connection {
     client: Client,
-    fixtures: Fixtures,
+    fixtures: Option<Fixtures>,
 }
 
 impl Connection {
     async fn query(&self, sql: &str) -> Result<causeway_sql_tests::client::Rows, QueryFailure> {
-        let sql = self.fixtures.sql(sql);
+        let sql = self
+            .fixtures
+            .as_ref()
+            .map_or_else(|| sql.to_owned(), |fixtures| fixtures.sql(sql));
         self.client
             .try_query(&sql)
             .await
@@ -101,7 +132,10 @@ impl AsyncDB for Connection {
         let text = |value: Option<String>| match value {
             None => "NULL".to_owned(),
             Some(text) if text.is_empty() => "(empty)".to_owned(),
-            Some(text) => self.fixtures.without_names(&text),
+            Some(text) => match &self.fixtures {
+                Some(fixtures) => fixtures.without_names(&text),
+                None => text,
+            },
         };
         Ok(DBOutput::Rows {
             types: vec![DefaultColumnType::Any; rows.columns.len()],

@@ -1,6 +1,6 @@
 //! The names of schemas and tables, remembered as long as tables are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use causeway_spi::{Connector, Table, TableName};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::CatalogView;
-use crate::catalog::ALL_CATALOGS;
+use crate::catalog::{ALL_CATALOGS, Catalogs};
 use crate::error::Result;
 
 /// Most schemas or tables of one source that are asked for at the same time.
@@ -20,6 +20,8 @@ pub(crate) struct ListedSchema {
     pub(crate) catalog: String,
     pub(crate) schema: String,
     pub(crate) tables: Vec<String>,
+    /// Those of the tables that are views.
+    pub(crate) views: HashSet<String>,
 }
 
 type Listing = Arc<Vec<ListedSchema>>;
@@ -43,16 +45,7 @@ impl ListingCache {
         if let Some(listing) = self.fresh(catalog) {
             return Ok(listing);
         }
-        let schemas = connector.schemas().await?;
-        let listed = stream::iter(schemas).map(|schema| async move {
-            let tables = connector.tables(&schema).await?;
-            Ok(ListedSchema {
-                catalog: catalog.to_owned(),
-                schema,
-                tables,
-            })
-        });
-        let listing: Listing = Arc::new(listed.buffered(CONCURRENCY).try_collect().await?);
+        let listing = listing_of(catalog, connector).await?;
         let entry = (Instant::now(), Arc::clone(&listing));
         let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
         listings.insert(catalog.to_owned(), entry);
@@ -66,21 +59,50 @@ impl ListingCache {
     }
 }
 
+/// Asks a source for its schemas and their tables.
+async fn listing_of(catalog: &str, connector: &Arc<dyn Connector>) -> causeway_spi::Result<Listing> {
+    let schemas = connector.schemas().await?;
+    let listed = stream::iter(schemas).map(|schema| async move {
+        let tables = connector.tables(&schema).await?;
+        let views = connector.views(&schema).await?;
+        Ok::<_, causeway_spi::ConnectorError>(ListedSchema {
+            catalog: catalog.to_owned(),
+            schema,
+            tables,
+            views: views.into_iter().collect(),
+        })
+    });
+    Ok(Arc::new(listed.buffered(CONCURRENCY).try_collect().await?))
+}
+
+impl Catalogs {
+    /// The listing of one catalog, from memory or from the source.
+    async fn listing_of(
+        &self,
+        catalog: &str,
+        connector: &Arc<dyn Connector>,
+    ) -> causeway_spi::Result<Listing> {
+        match self.is_snapshot(catalog) {
+            true => listing_of(catalog, connector).await,
+            false => self.listings.of(catalog, connector).await,
+        }
+    }
+}
+
 impl CatalogView {
     /// The schemas that the session sees, with their tables. A source that is down is left out of the database of all
     /// catalogs; in its own database it is an error.
     pub(crate) async fn listing(&self) -> Result<Vec<Listing>> {
         let catalogs = &self.catalogs;
         if let Some(connector) = catalogs.get(&self.database) {
-            return Ok(vec![catalogs.listings.of(&self.database, connector).await?]);
+            return Ok(vec![catalogs.listing_of(&self.database, connector).await?]);
         }
         debug_assert_eq!(self.database, ALL_CATALOGS);
         let names: Vec<String> = catalogs.names().map(str::to_owned).collect();
         let listed = stream::iter(names).map(|name| async move {
             let connector = catalogs.get(&name)?;
             catalogs
-                .listings
-                .of(&name, connector)
+                .listing_of(&name, connector)
                 .await
                 .inspect_err(|error| {
                     tracing::warn!(catalog = %name, %error, "left out of the listing");
@@ -106,7 +128,7 @@ impl CatalogView {
         let catalogs = &self.catalogs;
         let loaded = stream::iter(names).map(|name| async move {
             let connector = catalogs.get(&name.catalog)?;
-            let table = catalogs.cache.table(connector, &name).await;
+            let table = catalogs.table(connector, &name).await;
             table
                 .inspect_err(|error| {
                     tracing::warn!(table = %name, %error, "left out of the listing");

@@ -151,6 +151,11 @@ fn shown_schema(database: &str, catalog: &str, schema: &str) -> String {
     }
 }
 
+/// Whether `schema` has the name of one of the system's.
+pub(super) fn is_system_schema(schema: &str) -> bool {
+    relations::SCHEMAS.contains(&schema)
+}
+
 /// Whether the relation `oid` is found without its schema: the system's are only in `pg_catalog`.
 pub(crate) fn is_visible(oid: u32) -> bool {
     let system = relations::RELATIONS.iter().find(|relation| relation.oid == oid);

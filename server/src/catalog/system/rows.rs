@@ -35,10 +35,16 @@ pub(super) fn has_rows(schema: &str, name: &str) -> bool {
                 | "pg_tablespace"
                 | "pg_type"
                 | "pg_user"
+                | "pg_views"
         ),
         "information_schema" => matches!(
             name,
-            "character_sets" | "columns" | "information_schema_catalog_name" | "schemata" | "tables"
+            "character_sets"
+                | "columns"
+                | "information_schema_catalog_name"
+                | "schemata"
+                | "tables"
+                | "views"
         ),
         _ => true,
     }
@@ -81,6 +87,7 @@ pub(super) async fn write(
             ("spcowner", OWNER_OID.into()),
         ]),
         (PG_CATALOG, "pg_type") => types(sink),
+        (PG_CATALOG, "pg_views") => views(view, sink).await?,
         ("information_schema", "character_sets") => sink.push([
             ("character_set_name", "UTF8".into()),
             ("character_repertoire", "UCS".into()),
@@ -93,6 +100,7 @@ pub(super) async fn write(
         }
         ("information_schema", "schemata") => schemata(view, sink).await?,
         ("information_schema", "tables") => schema_tables(view, sink).await?,
+        ("information_schema", "views") => schema_views(view, sink).await?,
         ("system", "catalogs") => catalogs(view, sink).await,
         _ => {}
     }
@@ -151,15 +159,67 @@ async fn schemata(view: &CatalogView, sink: &mut RowSink) -> Result<()> {
     Ok(())
 }
 
-/// Calls `each` with every table of the sources and the name of its schema.
-async fn each_table(view: &CatalogView, mut each: impl FnMut(&TableName, String)) -> Result<()> {
+/// Calls `each` with every table of the sources, the name of its schema, and `r` or `v`.
+async fn each_table(
+    view: &CatalogView,
+    mut each: impl FnMut(&TableName, String, &'static str),
+) -> Result<()> {
     for schema in view.listing().await?.iter().flat_map(|listing| listing.iter()) {
         for table in &schema.tables {
             let name = TableName::new(&schema.catalog, &schema.schema, table);
-            each(&name, view.shown_schema(&name));
+            let kind = if schema.views.contains(table) { "v" } else { "r" };
+            each(&name, view.shown_schema(&name), kind);
         }
     }
     Ok(())
+}
+
+/// The views of the sources: the name of each one's schema, its name, its query.
+async fn each_view(view: &CatalogView, mut each: impl FnMut(String, &str, &str)) -> Result<()> {
+    let mut names = std::collections::HashSet::new();
+    each_table(view, |name, _, kind| {
+        if kind == "v" {
+            names.insert(name.clone());
+        }
+    })
+    .await?;
+    for table in view.tables(|name| names.contains(name)).await? {
+        let name = table.name();
+        let sql = table.view().map_or("", |definition| &definition.sql);
+        each(view.shown_schema(name), &name.table, sql);
+    }
+    Ok(())
+}
+
+async fn views(view: &CatalogView, sink: &mut RowSink) -> Result<()> {
+    each_view(view, |schema, name, sql| {
+        sink.push([
+            ("schemaname", schema.into()),
+            ("viewname", name.into()),
+            ("viewowner", OWNER.into()),
+            ("definition", sql.into()),
+        ]);
+    })
+    .await
+}
+
+async fn schema_views(view: &CatalogView, sink: &mut RowSink) -> Result<()> {
+    let database = view.database.clone();
+    each_view(view, |schema, name, sql| {
+        sink.push([
+            ("table_catalog", database.clone().into()),
+            ("table_schema", schema.into()),
+            ("table_name", name.into()),
+            ("view_definition", sql.into()),
+            ("check_option", "NONE".into()),
+            ("is_updatable", "NO".into()),
+            ("is_insertable_into", "NO".into()),
+            ("is_trigger_updatable", "NO".into()),
+            ("is_trigger_deletable", "NO".into()),
+            ("is_trigger_insertable_into", "NO".into()),
+        ]);
+    })
+    .await
 }
 
 async fn classes(view: &CatalogView, sink: &mut RowSink) -> Result<()> {
@@ -189,8 +249,8 @@ async fn classes(view: &CatalogView, sink: &mut RowSink) -> Result<()> {
             columns,
         );
     }
-    each_table(view, |name, schema| {
-        push(oids.of_table(name), &name.table, &schema, "r", 0);
+    each_table(view, |name, schema, kind| {
+        push(oids.of_table(name), &name.table, &schema, kind, 0);
     })
     .await
 }
@@ -319,7 +379,12 @@ async fn tables(view: &CatalogView, sink: &mut RowSink) -> Result<()> {
     for relation in RELATIONS.iter().filter(|relation| relation.kind == "r") {
         push(relation.schema, relation.name);
     }
-    each_table(view, |name, schema| push(&schema, &name.table)).await
+    each_table(view, |name, schema, kind| {
+        if kind == "r" {
+            push(&schema, &name.table);
+        }
+    })
+    .await
 }
 
 async fn schema_tables(view: &CatalogView, sink: &mut RowSink) -> Result<()> {
@@ -339,7 +404,7 @@ async fn schema_tables(view: &CatalogView, sink: &mut RowSink) -> Result<()> {
     for relation in RELATIONS.iter() {
         push(relation.schema, relation.name, relation.kind);
     }
-    each_table(view, |name, schema| push(&schema, &name.table, "r")).await
+    each_table(view, |name, schema, kind| push(&schema, &name.table, kind)).await
 }
 
 async fn columns(view: &CatalogView, wanted: &Wanted, sink: &mut RowSink) -> Result<()> {

@@ -122,6 +122,10 @@ impl Connection {
                 return Ok(After::Handle);
             }
             Message::Sync => {
+                // What was written outside of a block is committed here, as in PostgreSQL.
+                if let Err(error) = self.session.transaction.commit_message().await {
+                    self.fail(&error);
+                }
                 self.ready().await?;
                 return Ok(After::Handle);
             }
@@ -163,14 +167,14 @@ impl Connection {
     }
 
     /// Runs `parsed` if it is a command of the session or of this connection; returns whether it was one.
-    pub(super) fn command(
+    pub(super) async fn command(
         &mut self,
         parsed: &ParsedStatement,
         formats: &[Format],
     ) -> Result<bool, QueryError> {
         let before = self.session.settings.clone();
         let was_in_block = self.session.transaction.status() != TransactionStatus::Idle;
-        let Some(reply) = query::run_command(&mut self.session, parsed)? else {
+        let Some(reply) = query::run_command(&mut self.session, parsed).await? else {
             return Ok(false);
         };
         if reply.tag == "DISCARD ALL" {

@@ -2,9 +2,10 @@
 
 use bytes::BytesMut;
 use pgwire::messages::PgWireBackendMessage;
-use pgwire::messages::response::ErrorResponse;
+use pgwire::messages::response::{ErrorResponse, NoticeResponse};
 
 use crate::error::QueryError;
+use crate::query::Notice;
 
 /// How bad an error is for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,18 @@ pub(super) fn response(
         fields.push((b'P', position.to_string()));
     }
     PgWireBackendMessage::ErrorResponse(ErrorResponse::new(fields))
+}
+
+/// The message for what is no error.
+pub(super) fn notice(told: &Notice) -> PgWireBackendMessage {
+    let mut fields = vec![
+        (b'S', "NOTICE".to_owned()),
+        (b'V', "NOTICE".to_owned()),
+        (b'C', told.code.to_owned()),
+        (b'M', clean(&told.message)),
+    ];
+    fields.extend(told.detail.as_deref().map(|detail| (b'D', clean(detail))));
+    PgWireBackendMessage::NoticeResponse(NoticeResponse::new(fields))
 }
 
 /// A field's text ends at its first zero byte, so none may be inside.

@@ -98,24 +98,37 @@ impl Connection {
             statement.columns = query::describe_command(&mut self.session, &parsed)?;
             return Ok(statement);
         }
+        if query::is_write(&parsed) {
+            let parameters = self.write_parameters(parsed, types, limits).await;
+            let parameters = parameters.map_err(|error| told(error, &sql, &self.session.last_query_id()))?;
+            statement.parameters = with_oids(&parameters, oids);
+            return Ok(statement);
+        }
         let described = self.plan_and_describe(parsed, types, limits).await;
         let (prepared, columns) =
             described.map_err(|error| told(error, &sql, &self.session.last_query_id()))?;
-        let named = oids.iter().copied().chain(std::iter::repeat(0));
-        let parameters = prepared.parameters.iter().zip(named);
-        statement.parameters = parameters
-            .map(|(data_type, oid)| {
-                let oid = if oid == 0 { types::oid(data_type) } else { oid };
-                (data_type.clone(), oid)
-            })
-            .collect();
+        statement.parameters = with_oids(&prepared.parameters, oids);
         statement.columns = Some(columns);
-        statement.planned = Some(Planned {
+        // A plan that reads a snapshot is of no use later, and would keep what it reads.
+        statement.planned = (!prepared.reads_snapshot).then(|| Planned {
             prepared,
             settings: self.session.settings.clone(),
             at: Instant::now(),
         });
         Ok(statement)
+    }
+
+    /// The types of the parameters of a statement that writes.
+    async fn write_parameters(
+        &mut self,
+        parsed: Arc<query::ParsedStatement>,
+        types: Vec<Option<DataType>>,
+        limits: &Limits,
+    ) -> Result<Vec<DataType>, QueryError> {
+        let engine = Arc::clone(&self.endpoint.engine);
+        let context = query::PlanContext::new(&engine, &mut self.session);
+        let planning = async move { query::describe_write(&engine, context, &parsed, &types).await };
+        self.on_planner(limits, planning).await
     }
 
     async fn bind(&mut self, bind: Bind) -> Result<(), QueryError> {
@@ -144,6 +157,7 @@ impl Connection {
         })?;
         self.check_transaction(parsed.as_deref())?;
         let state = match &parsed {
+            Some(parsed) if query::is_write(parsed) => PortalState::Write(values),
             Some(parsed) if !query::is_command(parsed) => {
                 let limits = self.limits();
                 let prepared = self.planned(&bind.statement, &limits).await?;
@@ -236,14 +250,20 @@ impl Connection {
         let limits = self.limits();
         match std::mem::replace(&mut portal.state, PortalState::Done) {
             PortalState::Command => {
-                if !self.command(&parsed, &portal.formats)? {
+                if !self.command(&parsed, &portal.formats).await? {
                     let message = "this command is not supported in the extended protocol";
                     return Err(QueryError::not_supported(message).into());
                 }
                 self.remembered.put_back(name, portal);
                 return Ok(());
             }
-            PortalState::Done if query::is_command(&parsed) => {
+            PortalState::Write(values) => {
+                let tag = self
+                    .write_statement(&portal.sql, &parsed, values, &limits)
+                    .await?;
+                self.complete(tag);
+            }
+            PortalState::Done if query::is_command(&parsed) || query::is_write(&parsed) => {
                 let message = format!("portal \"{name}\" cannot be run");
                 let state = SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
                 return Err(QueryError::new(state, message).into());
@@ -305,6 +325,16 @@ impl Connection {
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// Each type with the number that the client has named for it, or else its own.
+fn with_oids(parameters: &[DataType], oids: &[u32]) -> Vec<(DataType, u32)> {
+    let named = oids.iter().copied().chain(std::iter::repeat(0));
+    let numbered = parameters.iter().zip(named).map(|(data_type, oid)| {
+        let oid = if oid == 0 { types::oid(data_type) } else { oid };
+        (data_type.clone(), oid)
+    });
+    numbered.collect()
 }
 
 fn decode_values(bind: &Bind, parameters: &[(DataType, u32)]) -> Result<Vec<ScalarValue>, QueryError> {

@@ -19,6 +19,7 @@ mod socket;
 mod startup;
 mod statement;
 mod types;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -11,7 +11,7 @@ use super::params;
 use super::run::{Failure, Limits};
 use super::statement::no_statement;
 use crate::error::QueryError;
-use crate::query::ParsedStatement;
+use crate::query::{self, ParsedStatement};
 use crate::sqlstate::SqlState;
 
 impl Connection {
@@ -62,8 +62,17 @@ impl Connection {
                 let values = parameters.iter().zip(types);
                 let values = values.map(|(value, (data_type, _))| value_of(value, data_type));
                 let values: Vec<ScalarValue> = values.collect::<Result<_, _>>()?;
-                let prepared = self.planned(&name, limits).await?.bind(values)?;
-                self.run_whole(sql, prepared, limits).await?;
+                let written = self.remembered.statement(&name)?.parsed.clone();
+                match written.filter(|parsed| query::is_write(parsed)) {
+                    Some(parsed) => {
+                        let tag = self.write_statement(sql, &parsed, values, limits).await?;
+                        self.complete(tag);
+                    }
+                    None => {
+                        let prepared = self.planned(&name, limits).await?.bind(values)?;
+                        self.run_whole(sql, prepared, limits).await?;
+                    }
+                }
             }
             Statement::Deallocate { name, .. } => {
                 if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all") {

@@ -220,7 +220,7 @@ impl Connection {
     }
 
     /// Runs `work` on a thread of its own, where planning blocks nobody; ends early when cancelled or too late.
-    async fn on_planner<T: Send + 'static>(
+    pub(super) async fn on_planner<T: Send + 'static>(
         &mut self,
         limits: &Limits,
         work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
@@ -267,7 +267,7 @@ impl Limits {
     }
 
     /// `work`, or the reason why it must end.
-    async fn cancellable<T>(&self, work: impl Future<Output = T>) -> Result<T, QueryError> {
+    pub(super) async fn cancellable<T>(&self, work: impl Future<Output = T>) -> Result<T, QueryError> {
         cancellable(&self.token, self.deadline, work).await
     }
 
@@ -308,7 +308,7 @@ fn arrow(error: ArrowError) -> QueryError {
 }
 
 /// A panic as the client sees it; its text goes to the log.
-fn panicked(panic: &(dyn std::any::Any + Send)) -> QueryError {
+pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> QueryError {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -39,6 +39,7 @@ impl Connection {
                 &PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()),
             );
         }
+        let mut left = statements.len();
         for parsed in statements {
             self.check_transaction(Some(&parsed))?;
             if let Some(columns) = query::describe_command(&mut self.session, &parsed)? {
@@ -47,13 +48,29 @@ impl Connection {
                     &PgWireBackendMessage::RowDescription(row_description(&columns, &[])),
                 );
             }
-            if self.command(&parsed, &[])? || self.prepared_command(sql, &parsed, &limits).await? {
+            left -= 1;
+            if self.command(&parsed, &[]).await? {
+                continue;
+            }
+            if self.prepared_command(sql, &parsed, &limits).await? {
                 continue;
             }
             let limits = limits.renewed(&self.session);
-            self.query(sql, parsed, &limits).await?;
+            if query::is_write(&parsed) {
+                let tag = self
+                    .write_statement(sql, &Arc::new(parsed), Vec::new(), &limits)
+                    .await?;
+                if left == 0 {
+                    // The tag of the last statement says that all of the message is done.
+                    self.session.transaction.commit_message().await?;
+                }
+                self.complete(tag);
+            } else {
+                self.query(sql, parsed, &limits).await?;
+            }
         }
-        Ok(())
+        // What the message has written outside of a block.
+        Ok(self.session.transaction.commit_message().await?)
     }
 
     async fn query(&mut self, sql: &str, parsed: ParsedStatement, limits: &Limits) -> Result<(), Failure> {

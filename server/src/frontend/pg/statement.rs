@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 
 use super::encode::{Format, RowEncoder};
@@ -55,6 +56,8 @@ pub(super) struct Portal {
 pub(super) enum PortalState {
     /// A command, which runs at Execute.
     Command,
+    /// A statement that writes, planned and run at Execute, with its values.
+    Write(Vec<ScalarValue>),
     /// A plan that has not started.
     Planned(Box<Prepared>),
     /// Rows are still to come.
