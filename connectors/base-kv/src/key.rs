@@ -44,7 +44,7 @@ pub type KeyTuple = Vec<KeyValue>;
 
 impl KeyType {
     /// The key type of a column; `None` when values of the column's type have several spellings.
-    pub fn of(column_type: ColumnType) -> Option<Self> {
+    pub fn of(column_type: &ColumnType) -> Option<Self> {
         match column_type {
             ColumnType::SmallInt => Some(Self::SmallInt),
             ColumnType::Integer => Some(Self::Integer),

@@ -6,21 +6,31 @@
 //! decoded columns gives the same bytes.
 
 mod access;
+mod column_builder;
 mod columns;
 mod decode;
 mod definition;
+mod format;
+mod json;
+mod json_path;
 mod key;
 mod key_filter;
 mod kv_table;
 mod printable;
 mod read;
+mod seen;
+mod table_options;
 mod template;
 mod value_text;
 
 pub use access::POINTS_MAX;
-pub use columns::{ColumnDefinition, ColumnType};
+pub use columns::{ColumnDefinition, ColumnType, Place};
 pub use definition::TableDefinition;
+pub use format::{ELEMENT, Field, HiddenColumn, InvalidValues, POSITION, SCORE, ValueFormat};
+pub use json_path::JsonPath;
 pub use key::{KeyTuple, KeyType, KeyValue};
-pub use kv_table::{FieldValues, KeyScan, KvBackend, KvTable};
+pub use kv_table::{ElementScan, FieldValues, KeyScan, KvBackend, KvSize, KvTable};
 pub use printable::printable;
+pub use seen::Seen;
+pub use table_options::{ColumnOptions, PlacedColumn, TableOptions};
 pub use template::KeyTemplate;

@@ -75,7 +75,7 @@ impl KeyTemplate {
         let Some(column) = columns.iter().find(|column| column.name == name) else {
             return Err(format!("names column \"{name}\", which is not among the columns"));
         };
-        let Some(key_type) = KeyType::of(column.column_type) else {
+        let Some(key_type) = KeyType::of(&column.column_type) else {
             return Err(format!(
                 "names column \"{name}\" of type {}; a key column is smallint, integer, bigint, text or date",
                 column.column_type

@@ -19,6 +19,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) connections: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+    /// What the connections are called in the server's `CLIENT LIST`.
+    pub(crate) client_name: String,
 }
 
 /// The connections of one catalog.
@@ -26,6 +28,7 @@ pub(crate) struct Connections {
     client: Client,
     config: AsyncConnectionConfig,
     connect_timeout: Duration,
+    client_name: String,
     slots: Vec<Slot>,
     turn: AtomicUsize,
     made: AtomicU64,
@@ -58,6 +61,7 @@ impl Connections {
                 .set_connection_timeout(Some(limits.connect_timeout))
                 .set_response_timeout(Some(limits.response_timeout)),
             connect_timeout: limits.connect_timeout,
+            client_name: limits.client_name.clone(),
             slots: slots.collect(),
             turn: AtomicUsize::new(0),
             made: AtomicU64::new(0),
@@ -132,6 +136,18 @@ impl Connections {
         }
     }
 
+    /// Names the connection. A login that may not do it reads as well without a name.
+    async fn set_name(&self, connection: &MultiplexedConnection) {
+        let mut connection = connection.clone();
+        let command = redis::cmd("CLIENT")
+            .arg("SETNAME")
+            .arg(&self.client_name)
+            .to_owned();
+        if let Err(error) = connection.send_packed_command(&command).await {
+            tracing::debug!(error = %error, "connection has no name");
+        }
+    }
+
     async fn connect(&self, slot: usize) -> RedisResult<Session> {
         let place = &self.slots[slot];
         let _permit = place.connecting.acquire().await;
@@ -142,6 +158,7 @@ impl Connections {
             .client
             .get_multiplexed_async_connection_with_config(&self.config)
             .await?;
+        self.set_name(&connection).await;
         let session = Session {
             connection,
             slot,
@@ -152,6 +169,18 @@ impl Connections {
     }
 }
 
+/// The name of a catalog's connections: printable ASCII without blanks, as `CLIENT SETNAME` wants it.
+pub(crate) fn client_name(catalog: &str) -> String {
+    let fitting = |character: char| {
+        if character.is_ascii_graphic() {
+            character
+        } else {
+            '_'
+        }
+    };
+    format!("causeway:{}", catalog.chars().map(fitting).collect::<String>())
+}
+
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Nothing of the login.
@@ -159,5 +188,16 @@ impl fmt::Debug for Connections {
             .field("address", &self.client.get_connection_info().addr().to_string())
             .field("connections", &self.slots.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_no_blanks() {
+        assert_eq!(client_name("cache"), "causeway:cache");
+        assert_eq!(client_name("my cache é"), "causeway:my_cache__");
     }
 }

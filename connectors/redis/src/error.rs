@@ -45,7 +45,7 @@ pub(crate) fn translate(error: RedisError, doing: Doing<'_>) -> ConnectorError {
     let translated = match error.kind() {
         redis::ErrorKind::AuthenticationFailed => login_refused(doing),
         redis::ErrorKind::Io if error.is_timeout() => no_answer(doing),
-        redis::ErrorKind::Io => unavailable(doing).detail(sentence(&error.to_string())),
+        redis::ErrorKind::Io => unreachable_with(&error.to_string(), doing),
         redis::ErrorKind::Server(_) | redis::ErrorKind::Extension => {
             return answered(error.code(), error.detail().unwrap_or_default(), doing).source(error);
         }
@@ -78,8 +78,8 @@ pub(crate) fn unexpected_answer(command: &str, doing: Doing<'_>) -> ConnectorErr
     )
 }
 
-const PERMISSIONS_HINT: &str = "Give the user +ping +select +hmget +hlen +multi +exec +scan +dbsize +randomkey \
-                                and the keys of the table (~prefix*).";
+const PERMISSIONS_HINT: &str =
+    "Give the user +@read +@connection +@transaction and the keys of the table (~prefix*).";
 
 /// An error the server itself answered with, by its code, the first word of the answer.
 fn answered(code: Option<&str>, detail: &str, doing: Doing<'_>) -> ConnectorError {
@@ -109,6 +109,19 @@ fn answered(code: Option<&str>, detail: &str, doing: Doing<'_>) -> ConnectorErro
             format!("the Redis server answered with an error for {doing}"),
         )
         .detail(text),
+    }
+}
+
+/// What kept the connection from being made or broke it; the words are the driver's.
+fn unreachable_with(text: &str, doing: Doing<'_>) -> ConnectorError {
+    let error = unavailable(doing).detail(sentence(text));
+    // The driver gives what went wrong in a handshake as text only.
+    if text.contains("InvalidContentType") || text.contains("corrupt message") {
+        error.hint("Set tls = \"off\" if the server has no TLS at this port.")
+    } else if text.contains("certificate") {
+        error.hint("Check the options tls, ca_file, cert_file and key_file of the catalog.")
+    } else {
+        error
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use arrow::array::{Int64Array, StringViewArray};
 use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 use arrow::util::pretty::pretty_format_batches;
 use causeway_spi::{ConnectorError, ErrorKind, ScanFilter, Verdict};
 use datafusion::common::DFSchema;
@@ -21,6 +21,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use crate::format::{InvalidValues, ValueFormat};
+use crate::table_options::{ColumnOptions, TableOptions};
 
 type Hash = BTreeMap<String, Vec<u8>>;
 
@@ -37,21 +39,46 @@ struct FakeBackend {
 impl KvBackend for FakeBackend {
     async fn fetch(
         &self,
-        _table: &TableName,
+        _definition: &TableDefinition,
         keys: &[Vec<u8>],
-        fields: &[String],
+        fields: &[Field],
         _cx: &ReadContext,
     ) -> Result<Vec<Option<FieldValues>>> {
         let rows = self.rows.lock().unwrap();
         self.fetched.lock().unwrap().extend(keys.iter().cloned());
         let row = |key| {
-            rows.get(key)
-                .map(|row| fields.iter().map(|field| row.get(field).cloned()).collect())
+            let row: &Hash = rows.get(key)?;
+            Some(
+                fields
+                    .iter()
+                    .map(|field| row.get(&field.to_string()).cloned())
+                    .collect(),
+            )
         };
         Ok(keys.iter().map(row).collect())
     }
 
-    fn scan(self: Arc<Self>, _table: &TableName, prefix: &[u8], _cx: &ReadContext) -> KeyScan {
+    fn elements(
+        self: Arc<Self>,
+        _definition: &Arc<TableDefinition>,
+        keys: Arc<Vec<Vec<u8>>>,
+        fields: &[Field],
+        _cx: &ReadContext,
+    ) -> ElementScan {
+        let rows = self.rows.lock().unwrap();
+        let mut pages = Vec::new();
+        for (position, key) in keys.iter().enumerate() {
+            // A page for each element, and an empty one before.
+            pages.push(Vec::new());
+            for element in rows.get(key).into_iter().flat_map(BTreeMap::keys) {
+                let values = fields.iter().map(|_| Some(element.clone().into_bytes()));
+                pages.push(vec![(position, values.collect())]);
+            }
+        }
+        stream::iter(pages.into_iter().map(Ok)).boxed()
+    }
+
+    fn scan(self: Arc<Self>, _definition: &TableDefinition, prefix: &[u8], _cx: &ReadContext) -> KeyScan {
         let keys: Vec<_> = self.rows.lock().unwrap().keys().cloned().collect();
         let keys: Vec<_> = keys.into_iter().filter(|key| key.starts_with(prefix)).collect();
         let pages = (0..keys.len()).step_by(3).map(|at| {
@@ -66,8 +93,13 @@ impl KvBackend for FakeBackend {
             .boxed()
     }
 
-    async fn estimate_rows(&self, _definition: &TableDefinition) -> Result<Option<u64>> {
-        Ok(Some(self.rows.lock().unwrap().len() as u64))
+    async fn size(&self, _definition: &TableDefinition) -> Result<KvSize> {
+        let keys = Some(self.rows.lock().unwrap().len() as u64);
+        Ok(KvSize {
+            keys,
+            rows: keys,
+            walked: keys,
+        })
     }
 
     fn scan_keys_max(&self) -> usize {
@@ -78,12 +110,17 @@ impl KvBackend for FakeBackend {
         "no index on values"
     }
 
-    fn fetch_text(&self, template: &str, fields: &[String]) -> String {
-        format!("GET {template} {}", fields.join(", "))
+    fn fetch_text(&self, definition: &TableDefinition, fields: &[Field]) -> String {
+        let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
+        format!("GET {} {}", definition.template().text(), fields.join(", "))
     }
 
-    fn scan_text(&self, prefix: &[u8]) -> String {
-        format!("WALK {}*", String::from_utf8_lossy(prefix))
+    fn scan_text(&self, prefix: &[u8], size: KvSize) -> String {
+        format!(
+            "WALK {}* over {}",
+            String::from_utf8_lossy(prefix),
+            size.walked.unwrap()
+        )
     }
 }
 
@@ -133,10 +170,13 @@ async fn a_walk_for_keys_alone_fetches_nothing() {
     assert_eq!(read(&table, &scan(&table, &[], &[], None)).await.num_rows(), 10);
     assert_eq!(read(&table, &scan(&table, &[0], &[], None)).await.num_rows(), 10);
     assert_eq!(fetches(&backend), 0);
-    assert_eq!(table.remote_text(&scan(&table, &[0], &[], None)), "WALK p:*");
+    assert_eq!(
+        table.remote_text(&scan(&table, &[0], &[], None)),
+        "WALK p:* over 10"
+    );
     assert_eq!(
         table.remote_text(&scan(&table, &[1], &[], None)),
-        "WALK p:* then GET p:{id} name"
+        "WALK p:* over 10 then GET p:{id} name"
     );
 }
 
@@ -186,7 +226,7 @@ async fn a_lookup_is_the_scan_restricted_to_the_keys() {
     assert_eq!(table.keys(), [vec![0]]);
     let scan = scan(&table, &[1], &[col("id").not_eq(lit(4_i64))], None);
     let values = Int64Array::from(vec![Some(3), Some(4), Some(99), None, Some(3), Some(-1)]);
-    let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
+    let schema = Arc::new(Schema::new(vec![ArrowField::new("id", DataType::Int64, true)]));
     let values = RecordBatch::try_new(schema, vec![Arc::new(values)]).unwrap();
     let stream = table
         .get(&scan, 0, values, &ReadContext::detached())
@@ -223,6 +263,39 @@ async fn an_undecodable_value_fails_only_where_it_is_read() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidData);
+}
+
+#[tokio::test]
+async fn each_element_of_a_collection_is_a_row() {
+    let backend = people(3);
+    let options = TableOptions {
+        name: "p".to_owned(),
+        key: "p:{id}".to_owned(),
+        value: ValueFormat::Set,
+        columns: ["id bigint", "element text"]
+            .map(|column| ColumnOptions::Short(column.to_owned()))
+            .to_vec(),
+        hidden: Vec::new(),
+        invalid: InvalidValues::Error,
+    };
+    let definition = options.define(TableName::new("c", "public", "p")).unwrap();
+    let table = KvTable::load(Arc::new(definition), Arc::clone(&backend))
+        .await
+        .unwrap();
+    let rows = read(&table, &scan(&table, &[1], &[col("id").lt(lit(2_i64))], None)).await;
+    assert_eq!(shown(&rows), ["name", "size", "name", "size"]);
+    // Keys alone do not tell how many rows there are.
+    assert_eq!(read(&table, &scan(&table, &[0], &[], None)).await.num_rows(), 6);
+    assert_eq!(read(&table, &scan(&table, &[], &[], Some(5))).await.num_rows(), 5);
+    let one = [col("id").eq(lit(1_i64))];
+    assert_eq!(
+        read(&table, &scan(&table, &[0, 1], &one, None)).await.num_rows(),
+        2
+    );
+    assert_eq!(
+        table.remote_text(&scan(&table, &[0], &[], None)),
+        "WALK p:* over 3 then GET p:{id} "
+    );
 }
 
 /// The law: what the table filters is what the engine would have filtered.
