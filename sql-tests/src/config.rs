@@ -79,6 +79,13 @@ impl Config {
         self
     }
 
+    /// Further lines of the catalogs, such as `[[catalogs.cache.tables]]`.
+    #[must_use]
+    pub fn catalog_lines(mut self, lines: &str) -> Self {
+        self.catalogs += lines;
+        self
+    }
+
     /// A user who logs in with what `verifier` was made of. Without any, every client is trusted.
     #[must_use]
     pub fn user(mut self, name: &str, verifier: &str) -> Self {

@@ -18,6 +18,7 @@ mod login;
 mod mysql;
 mod names;
 mod protocol;
+mod redis_values;
 mod s3_server;
 mod slt;
 mod streaming;
