@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::collection::{Elements, size_command, whole_text};
 use crate::connections::Connections;
-use crate::error::{Doing, no_answer, translate, translate_answer, unexpected_answer};
+use crate::error::{Doing, translate, translate_answer, unexpected_answer};
 use crate::fetch::{RowFetch, size_of};
 use crate::walk::{SCAN_COUNT, Walk, scan_command, scan_page, scan_pattern};
 
@@ -53,7 +53,7 @@ impl RedisBackend {
         let doing = Doing::Connecting(catalog);
         match timeout(PING_TIMEOUT, self.send(&pipeline, doing)).await {
             Ok(answer) => answer.map(|_| ()),
-            Err(_) => Err(no_answer(doing)),
+            Err(_) => Err(translate(self.connections.timed_out(), doing)),
         }
     }
 

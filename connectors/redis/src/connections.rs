@@ -9,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, Pipeline, RedisError, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Pipeline, RedisError, RedisResult, Value,
+};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -23,12 +25,16 @@ pub(crate) struct ConnectionLimits {
     pub(crate) client_name: String,
 }
 
+/// What an error says when no encrypted connection was ever made.
+pub(crate) const NO_HANDSHAKE: &str = "no TLS handshake";
+
 /// The connections of one catalog.
 pub(crate) struct Connections {
     client: Client,
     config: AsyncConnectionConfig,
     connect_timeout: Duration,
     client_name: String,
+    encrypted: bool,
     slots: Vec<Slot>,
     turn: AtomicUsize,
     made: AtomicU64,
@@ -56,9 +62,11 @@ impl Connections {
             connecting: Semaphore::new(1),
         });
         Ok(Self {
+            encrypted: matches!(info.addr(), ConnectionAddr::TcpTls { .. }),
             client: Client::open(info)?,
             config: AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(limits.connect_timeout))
+                // Waiting for another query's connection counts too: the limit is kept here.
+                .set_connection_timeout(None)
                 .set_response_timeout(Some(limits.response_timeout)),
             connect_timeout: limits.connect_timeout,
             client_name: limits.client_name.clone(),
@@ -86,9 +94,21 @@ impl Connections {
         }
         let session = timeout(self.connect_timeout, self.connect(slot))
             .await
-            .map_err(|_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))??;
+            .map_err(|_| self.timed_out())??;
         let values = self.send_over(&session, pipeline).await?;
         Ok((values, session))
+    }
+
+    /// The error of a connection that was not there in time.
+    pub(crate) fn timed_out(&self) -> RedisError {
+        let kind = std::io::ErrorKind::TimedOut;
+        // A server without TLS waits for the rest of what it takes for a command.
+        let error = if self.encrypted && self.made.load(Ordering::Relaxed) == 0 {
+            std::io::Error::new(kind, NO_HANDSHAKE)
+        } else {
+            kind.into()
+        };
+        error.into()
     }
 
     /// Sends `pipeline` over the connection of `session`, or not at all.
