@@ -13,6 +13,9 @@ mod options;
 mod pool;
 mod reader;
 mod session;
+mod stop;
+mod tls;
 mod types;
 
-pub use options::{MySqlOptions, Tls};
+pub use options::MySqlOptions;
+pub use tls::Tls;
