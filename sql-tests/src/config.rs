@@ -50,6 +50,14 @@ impl Config {
         self
     }
 
+    /// The same with further options, such as `statement_time_max = "3s"`.
+    #[must_use]
+    pub fn mysql_with_options(mut self, catalog: &str, url: &str, options: &str) -> Self {
+        self.catalogs +=
+            &format!("[catalogs.{catalog}]\nconnector = \"mysql\"\nurl = {url:?}\n{options}\n\n");
+        self
+    }
+
     /// The same with a password of its own.
     #[must_use]
     pub fn mysql_with_password(mut self, catalog: &str, url: &str, password: &str) -> Self {

@@ -8,6 +8,7 @@ use arrow::array::{
 use causeway_sql_tests::config::{Config, RedisTable};
 use causeway_sql_tests::loaders::{parquet_file, put_object};
 use causeway_sql_tests::services::{Services, unique_name};
+use mysql_async::prelude::Queryable;
 
 use crate::mysql::Mysql;
 use crate::redis_values;
@@ -44,6 +45,7 @@ impl Fixtures {
             prefix: unique_name("fixtures"),
         };
         fixtures.load_customers(&mysql).await;
+        fixtures.load_kinds(&mysql).await;
         fixtures.load_stock().await;
         fixtures.load_orders().await;
         fixtures
@@ -94,6 +96,34 @@ impl Fixtures {
         mysql
             .run(&format!("INSERT INTO {table} VALUES {CUSTOMERS}"))
             .await;
+    }
+
+    /// Types that only MySQL has, and values that only it allows.
+    async fn load_kinds(&self, mysql: &Mysql) {
+        let table = format!("{}.kinds", self.database);
+        mysql
+            .run(&format!(
+                "CREATE TABLE {table} (id INT PRIMARY KEY, flag TINYINT(1), big BIGINT UNSIGNED, wide DECIMAL(65,30), \
+                 ratio DOUBLE, born YEAR, bits BIT(9), color ENUM('red','GREEN'), tags SET('a','b'), doc JSON, \
+                 lasts TIME(3), day DATE NOT NULL, moment TIMESTAMP(3) NULL, code VARCHAR(9) COLLATE utf8mb4_nopad_bin, \
+                 latin VARCHAR(9) CHARACTER SET latin1, raw VARBINARY(4), KEY (big), KEY (latin, id))"
+            ))
+            .await;
+        let mut connection = mysql.connect().await;
+        for statement in [
+            "SET NAMES utf8mb4, sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00'".to_owned(),
+            format!(
+                "INSERT INTO {table} VALUES (1, 2, 18446744073709551615, 0.000000000000000000000000000001, -0.5, 1901, \
+                 b'100000001', 'green', 'b,a', '{{\"k\": 1}}', '-838:59:59', '2024-02-31', '2024-03-31 02:30:00.5', \
+                 'a ', 'é', 0x00ff), \
+                 (2, 0, 0, -12345678901234567890123456789012345.5, 1e300, 0, b'0', 'red', '', '[]', '100:00:00', \
+                 '2024-02-29', '1970-01-01 00:00:01', 'A', 'E', ''), \
+                 (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '0000-00-00', NULL, NULL, NULL, NULL)"
+            ),
+        ] {
+            connection.query_drop(statement).await.unwrap();
+        }
+        connection.disconnect().await.unwrap();
     }
 
     async fn load_stock(&self) {

@@ -16,6 +16,7 @@ mod fixtures;
 mod jdbc;
 mod login;
 mod mysql;
+mod mysql_source;
 mod names;
 mod protocol;
 mod redis_values;

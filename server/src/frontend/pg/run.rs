@@ -336,6 +336,7 @@ impl Engine {
             SqlState::UNDEFINED_TABLE,
             SqlState::UNDEFINED_COLUMN,
             SqlState::FDW_ERROR,
+            SqlState::SERIALIZATION_FAILURE,
         ];
         if changed.contains(&error.state) {
             tables.iter().for_each(|table| self.catalogs.forget(table));
