@@ -53,6 +53,14 @@ impl JsonPath {
         Ok(Self { steps })
     }
 
+    /// The name, if it is a member of the document itself.
+    pub fn as_member(&self) -> Option<&str> {
+        match self.steps.as_slice() {
+            [JsonStep::Member(name)] => Some(name),
+            _ => None,
+        }
+    }
+
     pub(crate) fn steps(&self) -> &[JsonStep] {
         &self.steps
     }

@@ -18,6 +18,7 @@ use crate::definition::TableDefinition;
 use crate::format::Field;
 use crate::key::{KeyTuple, KeyValue, internal};
 use crate::key_filter::{KeyColumns, KeyPredicate};
+use crate::key_order::{KeyOrder, KeyRange};
 use crate::read::Reader;
 
 /// The values of the fields asked for, in their order; `None` where the row has no such field.
@@ -92,6 +93,32 @@ pub trait KvBackend: Send + Sync + fmt::Debug + 'static {
 
     /// The command that walks the keys, for EXPLAIN: `SCAN part:* over 5000 keys`.
     fn scan_text(&self, prefix: &[u8], size: KvSize) -> String;
+
+    /// A backend whose calls all see one moment of the source, for one read; itself where there is no such thing.
+    fn snapshot(self: Arc<Self>) -> Arc<Self> {
+        self
+    }
+
+    /// Walks in the order of keys, where the source keeps them in it.
+    fn ordered(self: Arc<Self>) -> Option<Arc<dyn OrderedBackend>> {
+        None
+    }
+}
+
+/// What a driver adds whose source keeps its keys in the order of their bytes.
+///
+/// Neither its ranges nor [`KvBackend::scan`] give a key twice.
+pub trait OrderedBackend: Send + Sync {
+    /// Walks the keys of `range` that hold a row; the work starts with the first poll. Counts into `cx.metrics`.
+    fn scan_range(
+        self: Arc<Self>,
+        definition: &TableDefinition,
+        range: &KeyRange,
+        cx: &ReadContext,
+    ) -> KeyScan;
+
+    /// What walks some ranges, for EXPLAIN: `range part:2024 to part:2025`.
+    fn ranges_text(&self, ranges: &[KeyRange]) -> String;
 }
 
 /// A table over a key-value source.
@@ -128,14 +155,18 @@ impl<B: KvBackend> KvTable<B> {
     }
 
     fn predicate(&self, scan: &Scan) -> Result<KeyPredicate> {
+        let order: Option<&dyn KeyOrder> = match Arc::clone(&self.backend).ordered() {
+            Some(_) => Some(self.definition.template()),
+            None => None,
+        };
         self.keys
-            .compile(scan.filters.iter().map(|filter| &filter.filter))
+            .compile(scan.filters.iter().map(|filter| &filter.filter), order)
     }
 
     fn reader(&self, scan: &Scan, cx: &ReadContext) -> Result<Reader<B>> {
         Ok(Reader::new(
             Arc::clone(&self.definition),
-            Arc::clone(&self.backend),
+            Arc::clone(&self.backend).snapshot(),
             self.projection(scan),
             self.predicate(scan)?,
             cx.clone(),
@@ -146,9 +177,19 @@ impl<B: KvBackend> KvTable<B> {
         Projection::new(&self.definition, &scan.projection, scan.projected_schema())
     }
 
-    /// The number of point reads of `scan`; `None` for a full walk.
-    fn point_count(&self, scan: &Scan) -> Result<Option<usize>> {
-        let predicate = self.predicate(scan)?;
+    /// What walks the keys of `scan`, for EXPLAIN.
+    fn walk_text(&self, predicate: &KeyPredicate) -> String {
+        if let (AccessPath::Ranges(ranges), Some(ordered)) =
+            (predicate.access(), Arc::clone(&self.backend).ordered())
+        {
+            return ordered.ranges_text(ranges);
+        }
+        self.backend
+            .scan_text(self.definition.template().prefix(), self.size)
+    }
+
+    /// The number of point reads; `None` for a walk.
+    fn point_count(&self, predicate: &KeyPredicate) -> Result<Option<usize>> {
         let AccessPath::Points(points) = predicate.access() else {
             return Ok(None);
         };
@@ -191,15 +232,16 @@ impl<B: KvBackend> Table for KvTable<B> {
 
     fn remote_text(&self, scan: &Scan) -> String {
         let projection = self.projection(scan);
-        let template = self.definition.template();
         let fetch = self.backend.fetch_text(&self.definition, projection.fields());
-        let walk = || self.backend.scan_text(template.prefix(), self.size);
         let is_whole = projection.fields().is_empty() && !self.definition.format().is_collection();
-        match self.point_count(scan) {
+        let Ok(predicate) = self.predicate(scan) else {
+            return fetch;
+        };
+        match self.point_count(&predicate) {
             Ok(Some(1)) => format!("{fetch} for 1 key"),
             Ok(Some(keys)) => format!("{fetch} for {keys} keys"),
-            _ if is_whole => walk(),
-            _ => format!("{} then {fetch}", walk()),
+            _ if is_whole => self.walk_text(&predicate),
+            _ => format!("{} then {fetch}", self.walk_text(&predicate)),
         }
     }
 

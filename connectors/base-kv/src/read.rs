@@ -12,7 +12,7 @@ use crate::decode::{Projection, RowDecoder};
 use crate::definition::TableDefinition;
 use crate::key::{KeyTuple, internal};
 use crate::key_filter::KeyPredicate;
-use crate::kv_table::{FieldValues, KeyScan, KvBackend};
+use crate::kv_table::{FieldValues, KeyScan, KvBackend, OrderedBackend};
 use crate::seen::Seen;
 
 /// Most keys fetched in one go.
@@ -69,7 +69,7 @@ impl<B: KvBackend> Reader<B> {
                 let groups = Arc::clone(&reader).groups_of_points(points.clone(), limit);
                 reader.fetched(groups, limit)
             }
-            AccessPath::Full => {
+            AccessPath::Ranges(_) | AccessPath::Full => {
                 let groups = Arc::clone(&reader).groups_of_walk(limit);
                 // The walk itself proves that a row is there; with nothing to fetch it is the whole read.
                 if reader.is_decided_by_keys() {
@@ -134,7 +134,7 @@ impl<B: KvBackend> Reader<B> {
                 let rows = chunk
                     .into_iter()
                     .filter_map(|tuple| Some((template.render(&tuple)?, tuple)));
-                let group = reader.passing(rows.collect(), &mut seen)?;
+                let group = reader.passing(rows.collect(), Some(&mut seen))?;
                 if !group.keys.is_empty() {
                     return Ok(Some((group, (reader, tuples, seen))));
                 }
@@ -145,16 +145,15 @@ impl<B: KvBackend> Reader<B> {
 
     /// Groups of the keys a walk finds, each key once.
     fn groups_of_walk(self: Arc<Self>, limit: Option<usize>) -> BoxStream<'static, Result<KeyGroup>> {
+        let ordered = Arc::clone(&self.backend).ordered();
         let walk = Walk {
-            pages: Arc::clone(&self.backend).scan(
-                &self.definition,
-                self.definition.template().prefix(),
-                &self.cx,
-            ),
+            // What is in order has no reason to come again.
+            seen: ordered.is_none().then(Seen::default),
+            pages: self.pages(ordered),
             reader: self,
             limit,
             found: KeyGroup::default(),
-            seen: Seen::default(),
+            found_rows: 0,
             ended: false,
         };
         stream::try_unfold(walk, |mut walk| async move {
@@ -164,13 +163,30 @@ impl<B: KvBackend> Reader<B> {
         .boxed()
     }
 
-    /// The rows that pass the filters and were not seen before.
-    fn passing(&self, rows: Vec<(Vec<u8>, KeyTuple)>, seen: &mut Seen) -> Result<KeyGroup> {
+    /// The pages of the keys among which the filters' are.
+    fn pages(&self, ordered: Option<Arc<dyn OrderedBackend>>) -> KeyScan {
+        match (self.predicate.access(), ordered) {
+            (AccessPath::Ranges(ranges), Some(ordered)) => {
+                let (ranges, definition, cx) =
+                    (ranges.clone(), Arc::clone(&self.definition), self.cx.clone());
+                stream::iter(ranges)
+                    .flat_map(move |range| Arc::clone(&ordered).scan_range(&definition, &range, &cx))
+                    .boxed()
+            }
+            _ => {
+                let prefix = self.definition.template().prefix();
+                Arc::clone(&self.backend).scan(&self.definition, prefix, &self.cx)
+            }
+        }
+    }
+
+    /// The rows that pass the filters and were not seen before, where that is noted.
+    fn passing(&self, rows: Vec<(Vec<u8>, KeyTuple)>, mut seen: Option<&mut Seen>) -> Result<KeyGroup> {
         let (keys, tuples): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let passed = self.predicate.passes(&tuples)?;
         let mut group = KeyGroup::default();
         for ((key, tuple), passed) in keys.into_iter().zip(tuples).zip(passed) {
-            if passed && seen.insert(&key) {
+            if passed && seen.as_mut().is_none_or(|seen| seen.insert(&key)) {
                 group.keys.push(key);
                 group.tuples.push(tuple);
             }
@@ -289,8 +305,9 @@ struct Walk<B> {
     limit: Option<usize>,
     /// Found, but not yet given out.
     found: KeyGroup,
-    /// A walk may come by a key again: a row must not.
-    seen: Seen,
+    found_rows: usize,
+    /// A walk without order may come by a key again: a row must not.
+    seen: Option<Seen>,
     ended: bool,
 }
 
@@ -333,11 +350,12 @@ impl<B: KvBackend> Walk<B> {
             let tuple = template.parse_key(&key)?;
             Some((key, tuple))
         });
-        let mut group = reader.passing(rows.collect(), &mut self.seen)?;
+        let mut group = reader.passing(rows.collect(), self.seen.as_mut())?;
+        self.found_rows += group.keys.len();
         self.found.keys.append(&mut group.keys);
         self.found.tuples.append(&mut group.tuples);
         let rows_max = reader.backend.scan_keys_max();
-        if self.seen.len() > rows_max {
+        if self.found_rows > rows_max {
             return Err(ConnectorError::new(
                 ErrorKind::LimitExceeded,
                 format!(

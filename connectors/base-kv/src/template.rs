@@ -106,6 +106,13 @@ impl KeyTemplate {
             .map(|part| (part.column.as_str(), part.key_type))
     }
 
+    /// The type of each key column and the literal that ends it.
+    pub(crate) fn ordered_parts(&self) -> impl Iterator<Item = (KeyType, &[u8])> {
+        self.parts
+            .iter()
+            .map(|part| (part.key_type, part.delimiter.as_slice()))
+    }
+
     /// The key of `values`; `None` when no key can hold them: another type, or a part that contains its delimiter.
     pub fn render(&self, values: &[KeyValue]) -> Option<Vec<u8>> {
         if values.len() != self.parts.len() {
