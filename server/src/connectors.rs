@@ -7,7 +7,8 @@ use causeway_spi::{Connector, ConnectorOptions};
 /// Opens a catalog from its options.
 type Open = fn(&str, toml::Table) -> Result<Arc<dyn Connector>, String>;
 
-const CONNECTORS: [(&str, Open); 4] = [
+const CONNECTORS: [(&str, Open); 5] = [
+    entry::<causeway_embedded::EmbeddedOptions>(),
     entry::<causeway_local::LocalOptions>(),
     entry::<causeway_mysql::MySqlOptions>(),
     entry::<causeway_redis::RedisOptions>(),
