@@ -7,12 +7,13 @@ use causeway_spi::{Connector, ConnectorOptions};
 /// Opens a catalog from its options.
 type Open = fn(&str, toml::Table) -> Result<Arc<dyn Connector>, String>;
 
-const CONNECTORS: [(&str, Open); 5] = [
+const CONNECTORS: [(&str, Open); 6] = [
     entry::<causeway_embedded::EmbeddedOptions>(),
     entry::<causeway_local::LocalOptions>(),
     entry::<causeway_mysql::MySqlOptions>(),
     entry::<causeway_redis::RedisOptions>(),
     entry::<causeway_s3::S3Options>(),
+    entry::<causeway_sqlite::SqliteOptions>(),
 ];
 
 const fn entry<O: ConnectorOptions>() -> (&'static str, Open) {

@@ -94,6 +94,14 @@ impl Config {
         self
     }
 
+    /// A catalog of a SQLite file, with further options such as `invalid = "null"`.
+    #[must_use]
+    pub fn sqlite(mut self, catalog: &str, file: &Path, options: &str) -> Self {
+        self.catalogs +=
+            &format!("[catalogs.{catalog}]\nconnector = \"sqlite\"\npath = {file:?}\n{options}\n\n");
+        self
+    }
+
     /// A user who logs in with what `verifier` was made of. Without any, every client is trusted.
     #[must_use]
     pub fn user(mut self, name: &str, verifier: &str) -> Self {

@@ -22,5 +22,6 @@ mod protocol;
 mod redis_values;
 mod s3_server;
 mod slt;
+mod sqlite;
 mod streaming;
 mod tpch;
