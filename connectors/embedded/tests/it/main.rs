@@ -5,6 +5,8 @@ mod described;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod reads;
