@@ -11,7 +11,7 @@ use crate::columns::{ColumnDefinition, Place};
 use crate::definition::TableDefinition;
 use crate::format::{Field, InvalidValues};
 use crate::json::JsonValue;
-use crate::json_path::JsonPath;
+use crate::json_path::{JsonPath, JsonStep};
 use crate::key::{KeyTuple, internal};
 use crate::kv_table::FieldValues;
 use crate::printable::printable;
@@ -26,8 +26,9 @@ enum Origin {
     Key,
     /// The fetched field at this position.
     Field(usize),
-    /// A place in the value, which is JSON.
-    Path(JsonPath),
+    /// A place in the value, which is JSON: where these steps lead from the whole document, or from the member of it
+    /// at this position among those looked for.
+    Path(Option<usize>, Vec<JsonStep>),
 }
 
 /// Which fields a projection needs, and how its columns are put together from keys and fields.
@@ -38,6 +39,8 @@ pub(crate) struct Projection {
     fields: Vec<Field>,
     /// The position among the fields of the value that holds the paths, if there are any.
     document: Option<usize>,
+    /// The members of the document that paths begin with, each once.
+    members: Vec<String>,
     invalid: InvalidValues,
 }
 
@@ -49,6 +52,7 @@ impl Projection {
             columns: Vec::with_capacity(projection.len()),
             fields: Vec::new(),
             document: None,
+            members: Vec::new(),
             invalid: definition.invalid(),
         };
         for &index in projection {
@@ -62,7 +66,7 @@ impl Projection {
                 (None, Place::Ttl) => Origin::Field(plan.position(Field::Ttl)),
                 (None, Place::Path(path)) => {
                     plan.document = Some(plan.position(Field::Value));
-                    Origin::Path(path.clone())
+                    plan.path(path)
                 }
             };
             plan.columns.push((column.clone(), origin));
@@ -75,12 +79,48 @@ impl Projection {
         &self.fields
     }
 
+    fn path(&mut self, path: &JsonPath) -> Origin {
+        let Some((JsonStep::Member(first), rest)) = path.steps().split_first() else {
+            return Origin::Path(None, path.steps().to_vec());
+        };
+        let known = self.members.iter().position(|member| member == first);
+        let position = known.unwrap_or_else(|| {
+            self.members.push(first.clone());
+            self.members.len() - 1
+        });
+        Origin::Path(Some(position), rest.to_vec())
+    }
+
     fn position(&mut self, field: Field) -> usize {
         if let Some(position) = self.fields.iter().position(|other| *other == field) {
             return position;
         }
         self.fields.push(field);
         self.fields.len() - 1
+    }
+}
+
+/// A JSON document, and the members of it that paths begin with.
+struct Document<'a> {
+    whole: JsonValue<'a>,
+    members: Vec<Option<JsonValue<'a>>>,
+}
+
+impl<'a> Document<'a> {
+    fn read(stored: &'a [u8], members: &[String]) -> Result<Self, Problem> {
+        let whole = JsonValue::parse(stored)?;
+        Ok(Self {
+            whole,
+            members: whole.members(members)?,
+        })
+    }
+
+    fn at(&self, start: Option<usize>, steps: &[JsonStep]) -> Result<Option<JsonValue<'a>>, Problem> {
+        let start = match start {
+            None => Some(self.whole),
+            Some(member) => self.members.get(member).copied().flatten(),
+        };
+        start.map_or(Ok(None), |start| start.at(steps))
     }
 }
 
@@ -119,7 +159,9 @@ impl<'a> RowDecoder<'a> {
     pub(crate) fn push(&mut self, key: &[u8], tuple: &KeyTuple, values: &FieldValues) -> Result<()> {
         let value_at = |position: usize| values.get(position).and_then(Option::as_deref);
         let stored = self.projection.document.and_then(value_at);
-        let document = stored.map(JsonValue::parse).transpose();
+        let document = stored
+            .map(|stored| Document::read(stored, &self.projection.members))
+            .transpose();
         for ((column, origin), builder) in self.projection.columns.iter().zip(&mut self.builders) {
             let (shown, appended) = match origin {
                 Origin::Part(position) => {
@@ -132,10 +174,14 @@ impl<'a> RowDecoder<'a> {
                     let value = value_at(*position);
                     (value, builder.append(value))
                 }
-                Origin::Path(path) => match document.and_then(|document| Self::place(document, path)) {
-                    Ok(Some(value)) => (Some(value.raw().as_bytes()), builder.append_json(value)),
+                Origin::Path(start, steps) => match &document {
                     Ok(None) => (None, builder.append(None)),
-                    Err(problem) => (stored, Err(problem)),
+                    Ok(Some(document)) => match document.at(*start, steps) {
+                        Ok(Some(value)) => (Some(value.raw().as_bytes()), builder.append_json(value)),
+                        Ok(None) => (None, builder.append(None)),
+                        Err(problem) => (stored, Err(problem)),
+                    },
+                    Err(problem) => (stored, Err(*problem)),
                 },
             };
             self.bytes += 16 + shown.map_or(0, <[u8]>::len);
@@ -152,10 +198,6 @@ impl<'a> RowDecoder<'a> {
         }
         self.rows += 1;
         Ok(())
-    }
-
-    fn place<'d>(document: Option<JsonValue<'d>>, path: &JsonPath) -> Result<Option<JsonValue<'d>>, Problem> {
-        document.map_or(Ok(None), |document| document.at(path))
     }
 
     /// The rows since the last batch.

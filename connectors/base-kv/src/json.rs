@@ -7,7 +7,7 @@ use std::str;
 
 use serde::de::IgnoredAny;
 
-use crate::json_path::{JsonPath, JsonStep};
+use crate::json_path::JsonStep;
 use crate::value_text::Problem;
 
 const NOT_JSON: Problem = "is not JSON";
@@ -24,12 +24,12 @@ impl<'a> JsonValue<'a> {
         Ok(Self(text.trim_matches(is_blank)))
     }
 
-    /// The value at `path`; `None` where there is none. Of several members of one name the last counts.
-    pub(crate) fn at(self, path: &JsonPath) -> Result<Option<Self>, Problem> {
+    /// The value that `steps` lead to; `None` where there is none.
+    pub(crate) fn at(self, steps: &[JsonStep]) -> Result<Option<Self>, Problem> {
         let mut value = self;
-        for step in path.steps() {
+        for step in steps {
             let found = match step {
-                JsonStep::Member(name) => value.member(name)?,
+                JsonStep::Member(name) => value.members(std::slice::from_ref(name))?.pop().flatten(),
                 JsonStep::Element(position) => value.elements().nth(*position),
             };
             match found {
@@ -68,14 +68,16 @@ impl<'a> JsonValue<'a> {
         Items::of(self.0, '[')
     }
 
-    fn member(self, name: &str) -> Result<Option<Self>, Problem> {
+    /// The members called `names` of an object, in one walk over it; of several of one name the last.
+    pub(crate) fn members(self, names: &[String]) -> Result<Vec<Option<Self>>, Problem> {
+        let mut found = vec![None; names.len()];
         let mut items = Items::of(self.0, '{');
-        let mut found = None;
         while let Some(key) = items.next() {
             items.pass_by(':');
             let value = items.next();
-            if decoded(key.0)? == name {
-                found = value;
+            let key = decoded(key.0)?;
+            if let Some(position) = names.iter().position(|name| *name == key) {
+                found[position] = value;
             }
         }
         Ok(found)
@@ -175,10 +177,11 @@ fn is_blank(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json_path::JsonPath;
 
     fn at<'a>(document: &'a str, path: &str) -> Option<&'a str> {
         let document = JsonValue::parse(document.as_bytes()).unwrap();
-        let value = document.at(&JsonPath::parse(path).unwrap()).unwrap();
+        let value = document.at(JsonPath::parse(path).unwrap().steps()).unwrap();
         value.map(JsonValue::raw)
     }
 

@@ -72,6 +72,15 @@ async fn raw(url: &str) -> MultiplexedConnection {
 }
 
 impl<Guard> Server<Guard> {
+    /// The url of another database of the server.
+    pub(crate) fn url_of(&self, database: u32) -> String {
+        let place = match self.url.rsplit_once('/') {
+            Some((place, last)) if last.parse::<u32>().is_ok() => place,
+            _ => self.url.trim_end_matches('/'),
+        };
+        format!("{place}/{database}")
+    }
+
     /// Runs one command.
     pub(crate) async fn run(&self, arguments: &[&[u8]]) -> redis::Value {
         let mut command = redis::Cmd::new();
