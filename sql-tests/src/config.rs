@@ -102,6 +102,13 @@ impl Config {
         self
     }
 
+    /// A catalog of tables in one file, made when it is used.
+    #[must_use]
+    pub fn embedded(mut self, catalog: &str, file: &Path) -> Self {
+        self.catalogs += &format!("[catalogs.{catalog}]\nconnector = \"embedded\"\npath = {file:?}\n\n");
+        self
+    }
+
     /// A user who logs in with what `verifier` was made of. Without any, every client is trusted.
     #[must_use]
     pub fn user(mut self, name: &str, verifier: &str) -> Self {

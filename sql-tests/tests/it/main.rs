@@ -9,6 +9,7 @@
 mod catalogs;
 mod changes;
 mod docker;
+mod embedded;
 mod errors;
 mod extended;
 mod federation;
