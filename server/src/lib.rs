@@ -7,6 +7,7 @@
 //! - [`query`]: the stages of a statement
 //! - [`security`]: who may connect, and TLS
 //! - `values`: how values are written and read, time zones
+//! - [`demo`]: data in three kinds of source, and a server over it
 //! - [`error`], [`sqlstate`]: what a client is told when something is wrong
 //!
 //! Dependencies point one way: `frontend -> query -> {session, catalog} -> causeway-spi <- connectors`.
@@ -14,6 +15,7 @@
 pub mod catalog;
 pub mod config;
 mod connectors;
+pub mod demo;
 pub mod error;
 pub mod frontend;
 pub mod query;

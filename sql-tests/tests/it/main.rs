@@ -8,6 +8,7 @@
 
 mod catalogs;
 mod changes;
+mod demo;
 mod docker;
 mod embedded;
 mod errors;

@@ -63,9 +63,9 @@ async fn strict_tables() {
         "other COLLATE NOCASE",
     ];
     let shares = Shares {
-        pushed: 0.4,
-        lookups: 0.3,
-        limits: 0.05,
+        pushed: 0.25,
+        lookups: 0.15,
+        limits: 0.02,
     };
     check(
         "strict",
@@ -82,8 +82,8 @@ async fn strict_tables() {
 async fn loose_tables() {
     // What could be an error is always checked again, so few limits go down.
     let shares = Shares {
-        pushed: 0.4,
-        lookups: 0.25,
+        pushed: 0.25,
+        lookups: 0.15,
         limits: 0.0,
     };
     check("loose", LOOSE, "", LOOSE_INDEXES, InvalidValues::Error, shares).await;
@@ -92,9 +92,9 @@ async fn loose_tables() {
 #[tokio::test(flavor = "multi_thread")]
 async fn values_that_do_not_fit_are_null() {
     let shares = Shares {
-        pushed: 0.4,
-        lookups: 0.25,
-        limits: 0.05,
+        pushed: 0.25,
+        lookups: 0.15,
+        limits: 0.02,
     };
     check("unfit", LOOSE, "", LOOSE_INDEXES, InvalidValues::Null, shares).await;
 }
