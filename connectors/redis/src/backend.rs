@@ -57,6 +57,23 @@ impl RedisBackend {
         }
     }
 
+    /// The rules of the login: the answer to ACL GETUSER for itself. Errors: the login may not ask that.
+    pub(crate) async fn acl(&self, catalog: &str) -> Result<Value> {
+        let doing = Doing::Connecting(catalog);
+        let mut whoami = Pipeline::new();
+        whoami.cmd("ACL").arg("WHOAMI");
+        let name = self.send(&whoami, doing).await?.into_iter().next();
+        let mut rules = Pipeline::new();
+        rules.cmd("ACL").arg("GETUSER").arg(match name {
+            Some(Value::BulkString(name)) => name,
+            _ => return Err(unexpected_answer("ACL WHOAMI", doing)),
+        });
+        let mut answers = self.send(&rules, doing).await?.into_iter();
+        answers
+            .next()
+            .ok_or_else(|| unexpected_answer("ACL GETUSER", doing))
+    }
+
     /// Sends commands of which none may fail.
     async fn send(&self, pipeline: &Pipeline, doing: Doing<'_>) -> Result<Vec<Value>> {
         let values = self

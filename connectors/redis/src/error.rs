@@ -83,7 +83,7 @@ pub(crate) fn unexpected_answer(command: &str, doing: Doing<'_>) -> ConnectorErr
 
 const PLAIN_HINT: &str = "Set tls = \"off\" if the server has no TLS at this port.";
 
-const PERMISSIONS_HINT: &str =
+pub(crate) const PERMISSIONS_HINT: &str =
     "Give the user +@read +@connection +@transaction and the keys of the table (~prefix*).";
 
 /// An error the server itself answered with, by its code, the first word of the answer.

@@ -10,6 +10,7 @@ mod connections;
 mod connector;
 mod error;
 mod fetch;
+mod grants;
 mod options;
 mod tls;
 mod walk;
