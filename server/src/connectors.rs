@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use causeway_spi::{Connector, ConnectorOptions};
 
+use crate::config::words;
+
 /// Opens a catalog from its options.
 type Open = fn(&str, toml::Table) -> Result<Arc<dyn Connector>, String>;
 
@@ -21,15 +23,19 @@ const fn entry<O: ConnectorOptions>() -> (&'static str, Open) {
 }
 
 fn open_with<O: ConnectorOptions>(catalog: &str, options: toml::Table) -> Result<Arc<dyn Connector>, String> {
-    let options: O = options
-        .try_into()
-        .map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let options: O = options.try_into().map_err(|error: toml::de::Error| {
+        let (key, message) = words(&error);
+        match key.as_str() {
+            "" => format!("catalogs.{catalog}: {message}"),
+            key => format!("catalogs.{catalog}.{key}: {message}"),
+        }
+    })?;
     options.open(catalog).map_err(|error| {
         let hint = error
             .hint_text()
             .map(|hint| format!(" ({hint})"))
             .unwrap_or_default();
-        format!("{}{hint}", error.message())
+        format!("catalogs.{catalog}: {}{hint}", error.message())
     })
 }
 
@@ -38,12 +44,12 @@ pub(crate) fn kinds() -> Vec<&'static str> {
     CONNECTORS.iter().map(|(kind, _)| *kind).collect()
 }
 
-/// Opens `catalog` as `kind`; the error is one line that names the option.
+/// Opens `catalog` as `kind`; the error is one line that begins with the option's path.
 pub(crate) fn open(kind: &str, catalog: &str, options: toml::Table) -> Result<Arc<dyn Connector>, String> {
     match CONNECTORS.iter().find(|(name, _)| *name == kind) {
         Some((_, open)) => open(catalog, options),
         None => Err(format!(
-            "connector \"{kind}\" is unknown; one of {}",
+            "catalogs.{catalog}.connector: \"{kind}\" is unknown; one of {}",
             kinds().join(", ")
         )),
     }

@@ -83,7 +83,7 @@ impl Config {
     /// A catalog of the files below a folder of this machine.
     #[must_use]
     pub fn local(mut self, catalog: &str, folder: &Path) -> Self {
-        self.catalogs += &format!("[catalogs.{catalog}]\nconnector = \"local\"\npath = {folder:?}\n\n");
+        self.catalogs += &format!("[catalogs.{catalog:?}]\nconnector = \"local\"\npath = {folder:?}\n\n");
         self
     }
 
@@ -113,6 +113,13 @@ impl Config {
     #[must_use]
     pub fn user(mut self, name: &str, verifier: &str) -> Self {
         self.users += &format!("[users.{name}]\nverifier = {verifier:?}\n\n");
+        self
+    }
+
+    /// Sets an environment variable of the server.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 

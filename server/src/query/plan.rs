@@ -1,5 +1,6 @@
 //! A statement to a logical plan: its tables are resolved all at once, each wrapped for this statement, then planned.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -32,9 +33,13 @@ use super::explain::Explain;
 use super::functions::{CatalogFunctions, PendingSettings};
 use super::moments::MomentOperators;
 use super::types::PostgresTypes;
-use super::{Engine, ParsedStatement, catalog_syntax, names, numerics, parameters, refused, syntax};
+use super::{
+    Engine, ParsedStatement, catalog_syntax, functions, identifiers, names, numerics, parameters, refused,
+    syntax, typing,
+};
 use crate::catalog::{CatalogView, NamePart, TablePath};
 use crate::error::{QueryError, Result};
+use crate::history::{Origin, Tracked};
 use crate::session::Session;
 use crate::sqlstate::SqlState;
 
@@ -57,10 +62,14 @@ pub struct Prepared {
     pub(super) notes: Arc<ScanNotes>,
     /// The tables it reads.
     pub tables: Vec<TableName>,
+    /// The catalogs' generation that it was planned with.
+    pub generation: u64,
     /// The types of its parameters.
     pub parameters: Vec<DataType>,
     /// The settings that it has changed by `set_config`, once it has run: they become the session's.
     pub set_config: PendingSettings,
+    /// The statement in the history.
+    pub tracked: Arc<Tracked>,
 }
 
 impl Prepared {
@@ -103,6 +112,7 @@ pub struct PlanContext {
     view: CatalogView,
     settings: ScanSettings,
     set_config: PendingSettings,
+    tracked: Arc<Tracked>,
 }
 
 impl PlanContext {
@@ -118,14 +128,22 @@ impl PlanContext {
                 .unwrap_or(engine.config.source_timeout),
             ..ScanSettings::default()
         };
+        let tracked = engine.history.begin(Origin {
+            query_id: Arc::clone(&query_id),
+            session_id: session.id,
+            user: session.user.clone(),
+            database: session.database.clone(),
+        });
         Self {
+            tracked,
             query_id,
             view: CatalogView {
-                catalogs: Arc::clone(&engine.catalogs),
+                catalogs: engine.catalogs(),
                 database: session.database.clone(),
                 user: session.user.clone(),
                 session_id: session.id,
                 settings: Arc::new(session.settings.clone()),
+                history: Arc::clone(&engine.history),
             },
             settings,
             set_config: PendingSettings::default(),
@@ -138,6 +156,11 @@ impl PlanContext {
     pub fn query_id(&self) -> &Arc<str> {
         &self.query_id
     }
+
+    /// The statement in the history.
+    pub fn tracked(&self) -> &Arc<Tracked> {
+        &self.tracked
+    }
 }
 
 /// Plans `parsed`. `types`: the types of its parameters as far as the client names them. Errors: 3D000, 3F000, 42P01, 42703 and what else is wrong with a statement, with the place; 0A000 for
@@ -148,6 +171,7 @@ pub async fn prepare(
     parsed: &ParsedStatement,
     types: &[Option<DataType>],
 ) -> Result<Prepared> {
+    cx.tracked.describe(&parsed.statement);
     let (written, explain) = Explain::unwrap(&parsed.statement)?;
     if !matches!(written, Statement::Query(_)) {
         return Err(QueryError::not_supported(format!(
@@ -155,25 +179,27 @@ pub async fn prepare(
             command_name(written)
         )));
     }
-    refused::check_statement(written)?;
-    let mut statement = written.clone();
-    let zone = cx.view.settings.time_zone();
-    let local = chrono::Utc::now().with_timezone(&zone).naive_local();
-    syntax::rewrite(&mut statement, zone, local)?;
-    catalog_syntax::rewrite(&cx.view, &mut statement).await?;
+    let mut statement = rewritten(&cx, written).await?;
     let search_path = match catalog_syntax::asks_for_schema(&statement) {
         true => cx.view.search_path().await,
         false => Vec::new(),
     };
+    let tables = resolve_tables(&cx, &statement).await?;
+    let columns = tables
+        .iter()
+        .map(|(reference, table)| (reference.clone(), table.schema()));
+    identifiers::rewrite(&mut statement, &columns.collect())?;
     let statement = &statement;
-    let tables = resolve_tables(&cx, statement).await?;
+    let generation = cx.view.catalogs.generation();
     let mut state = engine.prototype.clone();
     state.mark_start_execution();
-    state.config_mut().options_mut().execution.time_zone = Some(zone.name().to_owned());
+    let zone = cx.view.settings.time_zone().name().to_owned();
+    state.config_mut().options_mut().execution.time_zone = Some(zone);
     if !cx.settings.pushdown {
         read_everything(state.config_mut().options_mut());
     }
-    let names_of_tables = tables.values().map(|table| table.name().clone()).collect();
+    let names_of_tables: Vec<TableName> = tables.values().map(|table| table.name().clone()).collect();
+    cx.tracked.reads(&names_of_tables);
     let notes = Arc::new(ScanNotes::default());
     let provider = StatementTables {
         state: &state,
@@ -189,14 +215,7 @@ pub async fn prepare(
     parameters.resize(parameters.len().max(parameters::count(statement)?), None);
     let plan = plan_statement(&provider, statement, &mut parameters)
         .map_err(|error| with_place(error, statement))?;
-    let read_only = SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
-    read_only
-        .verify_plan(&plan)
-        .map_err(|_| QueryError::not_supported("writing is not supported"))?;
-    refused::check_plan(&plan)?;
+    check_plan(&plan)?;
     let planned: Vec<String> = plan
         .schema()
         .fields()
@@ -212,9 +231,35 @@ pub async fn prepare(
         explain,
         notes,
         tables: names_of_tables,
+        generation,
         parameters: parameters.into_iter().flatten().collect(),
         set_config: cx.set_config,
+        tracked: cx.tracked,
     })
+}
+
+/// Refuses what is planned, but would not be answered as PostgreSQL does.
+fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let read_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    read_only
+        .verify_plan(plan)
+        .map_err(|_| QueryError::not_supported("writing is not supported"))?;
+    refused::check_plan(plan)?;
+    typing::check(plan)
+}
+
+/// The statement with PostgreSQL's spellings made plain, unless something in it is refused.
+async fn rewritten(cx: &PlanContext, written: &Statement) -> Result<Statement> {
+    refused::check_statement(written)?;
+    let mut statement = written.clone();
+    let zone = cx.view.settings.time_zone();
+    let local = chrono::Utc::now().with_timezone(&zone).naive_local();
+    syntax::rewrite(&mut statement, zone, local)?;
+    catalog_syntax::rewrite(&cx.view, &mut statement).await?;
+    Ok(statement)
 }
 
 /// Plans with DataFusion, and gives every parameter a type. Those that nobody has named follow from the first plan; the
@@ -301,10 +346,37 @@ fn command_name(statement: &Statement) -> String {
 fn with_place(error: DataFusionError, statement: &Statement) -> QueryError {
     let column = missing_column(&error);
     let found = QueryError::from(error);
-    let span = column
-        .filter(|_| found.span.is_none())
-        .and_then(|column| find_ident(statement, &column));
+    if found.span.is_some() {
+        return found;
+    }
+    let span = match column {
+        Some(column) => find_ident(statement, &column),
+        None => missing_function(&found).and_then(|function| find_function(statement, function)),
+    };
     found.at(span)
+}
+
+/// The name of the function that does not take its arguments.
+fn missing_function(error: &QueryError) -> Option<&str> {
+    let rest = error.message.strip_prefix("function ")?;
+    let (name, _) = rest.split_once('(')?;
+    (error.state == SqlState::UNDEFINED_FUNCTION).then_some(name)
+}
+
+/// Where `statement` calls a function for the first time.
+fn find_function(statement: &Statement, name: &str) -> Option<Span> {
+    use datafusion::sql::sqlparser::ast::{Expr, visit_expressions};
+    let mut found = None;
+    let _ = visit_expressions(statement, |expr| match expr {
+        Expr::Function(function)
+            if catalog_syntax::last_part(&function.name).is_some_and(|last| last == name) =>
+        {
+            found = first_span(&function.name);
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found
 }
 
 fn missing_column(error: &DataFusionError) -> Option<String> {
@@ -397,10 +469,23 @@ fn written_names(statement: &Statement) -> Result<HashMap<TableReference, TableP
     let outcome = visit_relations(statement, |name| {
         match object_name_to_table_reference(name.clone(), true) {
             Ok(reference) => {
-                names.entry(reference).or_insert_with(|| path_as_written(name));
+                let path = path_as_written(name);
+                match names.entry(reference) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(path);
+                    }
+                    // What is quoted as well means the exact name: both are that, or it is not there.
+                    Entry::Occupied(mut entry) if path.0.iter().any(|part| part.quoted) => {
+                        entry.insert(path);
+                    }
+                    Entry::Occupied(_) => {}
+                }
                 ControlFlow::Continue(())
             }
-            Err(error) => ControlFlow::Break(QueryError::from(error).at(first_span(name))),
+            Err(_) => {
+                let message = format!("improper qualified name (too many dotted names): {name}");
+                ControlFlow::Break(QueryError::syntax(message).at(first_span(name)))
+            }
         }
     });
     match outcome {
@@ -418,18 +503,10 @@ pub(super) fn path_as_written(name: &ObjectName) -> TablePath {
     let idents = name.0.iter().filter_map(|part| part.as_ident());
     TablePath(
         idents
-            .map(|ident| {
-                let quoted = ident.quote_style.is_some();
-                let text = if quoted {
-                    ident.value.clone()
-                } else {
-                    ident.value.to_lowercase()
-                };
-                NamePart {
-                    text,
-                    quoted,
-                    span: Span::try_from_sqlparser_span(ident.span),
-                }
+            .map(|ident| NamePart {
+                text: identifiers::folded(ident),
+                quoted: ident.quote_style.is_some(),
+                span: Span::try_from_sqlparser_span(ident.span),
             })
             .collect(),
     )
@@ -521,6 +598,9 @@ impl ContextProvider for StatementTables<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if let Some(limited) = functions::limited(name, self.state.scalar_functions()) {
+            return Some(limited);
+        }
         let own = self.functions.get(name);
         let name = match name {
             // Arrays begin at 1 here.

@@ -12,6 +12,7 @@ use mysql_async::prelude::Queryable;
 
 use crate::mysql::Mysql;
 use crate::redis_values;
+use crate::spellings::Spellings;
 
 /// Customers differ in case, accent and trailing blank where MySQL's collation sees no difference.
 const CUSTOMERS: &str = "\
@@ -34,6 +35,7 @@ pub(crate) struct Fixtures {
     services: Services,
     database: String,
     prefix: String,
+    spellings: Option<Arc<Spellings>>,
 }
 
 impl Fixtures {
@@ -43,12 +45,19 @@ impl Fixtures {
             services: services.clone(),
             database: mysql.database.clone(),
             prefix: unique_name("fixtures"),
+            spellings: None,
         };
         fixtures.load_customers(&mysql).await;
         fixtures.load_kinds(&mysql).await;
         fixtures.load_stock().await;
         fixtures.load_orders().await;
         fixtures
+    }
+
+    /// With the tables of `cases/names` beside them.
+    pub(crate) async fn with_spellings(mut self, services: &Services) -> Self {
+        self.spellings = Some(Arc::new(Spellings::load(services).await));
+        self
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -59,17 +68,25 @@ impl Fixtures {
                 .map(str::to_owned)
                 .to_vec(),
         };
-        Config::new()
+        let config = Config::new()
             // Plans show the number of partitions, which must not depend on the machine.
             .server("target_partitions = 2")
             .mysql("shop", &self.services.mysql_url)
             .redis("cache", &self.services.redis_url, &[stock])
             .catalog_lines(&redis_values::tables(&self.prefix))
-            .s3("lake", &self.services.s3, &format!("{}/", self.prefix))
+            .s3("lake", &self.services.s3, &format!("{}/", self.prefix));
+        match &self.spellings {
+            Some(spellings) => spellings.config(config),
+            None => config,
+        }
     }
 
     /// `sql` with the names of the schemas filled in.
     pub(crate) fn sql(&self, sql: &str) -> String {
+        let sql = match &self.spellings {
+            Some(spellings) => spellings.sql(sql),
+            None => sql.to_owned(),
+        };
         sql.replace("{shop}", &format!("shop.{}", self.database))
             .replace("{db}", &self.database)
             .replace("{cache}", "cache.public")
@@ -78,6 +95,10 @@ impl Fixtures {
 
     /// `text` with the names that differ in each run as they stand in the cases.
     pub(crate) fn without_names(&self, text: &str) -> String {
+        let text = match &self.spellings {
+            Some(spellings) => spellings.without_names(text),
+            None => text.to_owned(),
+        };
         let text = text
             .replace(&self.database, "{db}")
             .replace(&self.prefix, "{prefix}");

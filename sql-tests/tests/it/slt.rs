@@ -1,7 +1,8 @@
 //! Runs `cases/**/*.slt` over the wire, once with pushdown and once without: the answers are the same.
 //!
 //! With SLT_COMPLETE=1 the answers in the files are replaced by what the server says: read every line of the change.
-//! `{shop}`, `{lake}` and `{cache}` stand for the schemas of the fixtures in [`crate::fixtures`].
+//! `{shop}`, `{lake}` and `{cache}` stand for the schemas of the fixtures in [`crate::fixtures`],
+//! `{names}` and `{long}` for names of [`crate::spellings`].
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,7 @@ async fn run_all(pushdown: &'static str) {
     let Some(services) = Services::from_env() else {
         return;
     };
-    let fixtures = Fixtures::load(&services).await;
+    let fixtures = Fixtures::load(&services).await.with_spellings(&services).await;
     let server = Server::start(&fixtures.config()).unwrap();
     let mut files = slt_files(&cases());
     files.retain(|file| !file.starts_with(cases().join("connectors").join("sqlite")));
