@@ -1,4 +1,7 @@
-//! `causeway.toml`: read, checked as a whole, and turned into catalogs. See README for the shape.
+//! `causeway.toml` with the environment over it: read, checked as a whole, and turned into catalogs. See README for the
+//! shape.
+
+mod layers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,9 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_spi::{Connector, deserialize_duration};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::connectors;
+use crate::error::nearest;
 use crate::frontend::pg::Door;
 use crate::security::{Authentication, Tls, TlsConfig, UserConfig, Users};
 
@@ -45,6 +50,62 @@ pub struct ServerConfig {
     pub spill_path: Option<PathBuf>,
     /// Partitions of a query's plan. Default: the number of cores.
     pub target_partitions: Option<usize>,
+    /// How long running statements may go on when the server is told to stop; then they end with 57P01. Default `"30s"`.
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub stop_timeout: Duration,
+    /// What is logged to standard error, and how.
+    pub log: LogConfig,
+}
+
+/// The `[server.log]` section.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// How a line looks: `"text"`, or `"json"`, an object a line. Default `"text"`.
+    pub format: LogFormat,
+    /// The least important level that is logged. The variable `RUST_LOG` comes first. Default `"info"`.
+    pub level: LogLevel,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How important a line of the log is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Somebody should act.
+    Error,
+    /// Unexpected, but handled.
+    Warn,
+    /// Starts, stops, and one line a query.
+    #[default]
+    Info,
+    /// For developers.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 impl Default for ServerConfig {
@@ -60,6 +121,8 @@ impl Default for ServerConfig {
             memory_limit_mib: 4096,
             spill_path: None,
             target_partitions: None,
+            stop_timeout: Duration::from_secs(30),
+            log: LogConfig::default(),
         }
     }
 }
@@ -99,82 +162,79 @@ impl ServerConfig {
     }
 }
 
-/// A whole configuration: the server's options and the catalogs, opened but not connected.
+/// A catalog, opened but not connected.
+#[derive(Debug, Clone)]
+pub struct OpenCatalog {
+    /// The catalog.
+    pub connector: Arc<dyn Connector>,
+    /// A number that is another one when its options are.
+    pub(crate) fingerprint: u64,
+}
+
+/// A whole configuration: the server's options and the catalogs.
 #[derive(Debug)]
 pub struct Config {
     /// The `[server]` section.
     pub server: ServerConfig,
     /// The catalogs by name.
-    pub catalogs: BTreeMap<String, Arc<dyn Connector>>,
+    pub catalogs: BTreeMap<String, OpenCatalog>,
     /// Users and TLS.
     pub door: Door,
+    /// The `[server]` section as it is written.
+    pub(crate) written: Table,
 }
 
 /// Every problem of a configuration, each with its key's path.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration is wrong:\n  {}", problems.join("\n  "))]
 pub struct ConfigError {
-    problems: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigFile {
-    #[serde(default)]
-    server: ServerConfig,
-    #[serde(default)]
-    users: BTreeMap<String, UserConfig>,
-    #[serde(default)]
-    catalogs: BTreeMap<String, toml::Table>,
-}
-
-impl ConfigFile {
-    /// Reads what stands at the door, and notes every problem with it.
-    fn door(&self, problems: &mut Vec<String>) -> Door {
-        let mut note = |problem| problems.push(problem);
-        let loopback = self.server.listen.ip().is_loopback();
-        let tls = self
-            .server
-            .tls
-            .as_ref()
-            .and_then(|tls| Tls::read(tls, loopback).map_err(&mut note).ok());
-        let users = Users::new(&self.users)
-            .map_err(|wrong| wrong.into_iter().for_each(&mut note))
-            .ok();
-        let users = match self.server.authentication {
-            Authentication::Trust => None,
-            Authentication::ScramSha256 => {
-                if users.as_ref().is_some_and(Users::is_empty) {
-                    note("users: there are none, so nobody could log in; add [users.NAME] with what causeway \
-                          hash-password prints, or set server.authentication = \"trust\" for a server on loopback"
-                        .to_owned());
-                }
-                users
-            }
-        };
-        Door { users, tls }
-    }
+    /// One line each.
+    pub problems: Vec<String>,
 }
 
 impl Config {
-    /// Reads and checks a file. Reports every problem at once; does not connect to any source.
+    /// Reads and checks a file, and the environment over it. Reports every problem at once; does not connect to any source.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_again(path, &BTreeMap::new())
+    }
+
+    /// As [`Config::read`]; of the catalogs that are `open`, those whose options are as they were are taken over as they are.
+    pub fn read_again(path: &Path, open: &BTreeMap<String, OpenCatalog>) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
             problems: vec![format!("could not read {}: {error}", path.display())],
         })?;
-        Self::parse(&text)
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let environment = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.to_string_lossy().into_owned())));
+        Self::from_layers(&text, environment, folder, open)
     }
 
-    /// Checks the text of a configuration.
+    /// Checks the text of a configuration, without the environment.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let file: ConfigFile = toml::from_str(text).map_err(|error| ConfigError {
-            problems: vec![error.to_string().trim_end().to_owned()],
+        Self::from_layers(text, std::iter::empty(), Path::new(""), &BTreeMap::new())
+    }
+
+    fn from_layers(
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+        folder: &Path,
+        open: &BTreeMap<String, OpenCatalog>,
+    ) -> Result<Self, ConfigError> {
+        let mut table = layers::parse(text).map_err(|problem| ConfigError {
+            problems: vec![problem],
         })?;
-        let mut problems = file.server.problems();
-        let door = file.door(&mut problems);
+        let mut problems = Vec::new();
+        layers::check_sections(&table, &mut problems);
+        layers::apply_environment(&mut table, environment, &mut problems);
+        layers::resolve_paths(&mut table, folder);
+        let written = section(&mut table, "server");
+        let server = server_options(&written, &mut problems);
+        let users = user_options(section(&mut table, "users"), &mut problems);
+        let door = read_door(&server, &users, &mut problems);
         let mut catalogs = BTreeMap::new();
-        for (name, options) in file.catalogs {
-            match open_catalog(&name, options) {
+        for (name, options) in section(&mut table, "catalogs") {
+            match open_catalog(&name, options, open) {
                 Ok(catalog) => {
                     catalogs.insert(name, catalog);
                 }
@@ -183,9 +243,10 @@ impl Config {
         }
         if problems.is_empty() {
             Ok(Self {
-                server: file.server,
+                server,
                 catalogs,
                 door,
+                written,
             })
         } else {
             Err(ConfigError { problems })
@@ -193,7 +254,117 @@ impl Config {
     }
 }
 
-fn open_catalog(name: &str, mut options: toml::Table) -> Result<Arc<dyn Connector>, String> {
+fn section(table: &mut Table, name: &str) -> Table {
+    match table.remove(name) {
+        Some(Value::Table(section)) => section,
+        _ => Table::new(),
+    }
+}
+
+/// Reads each option of `[server]` by itself, so that every wrong one is told.
+fn server_options(written: &Table, problems: &mut Vec<String>) -> ServerConfig {
+    let before = problems.len();
+    for (key, value) in written {
+        let alone = Table::from_iter([(key.clone(), value.clone())]);
+        if let Err(error) = alone.try_into::<ServerConfig>() {
+            problems.push(problem("server", key, &error));
+        }
+    }
+    let server: ServerConfig = written.clone().try_into().unwrap_or_default();
+    if problems.len() == before {
+        problems.extend(server.problems());
+    }
+    server
+}
+
+fn user_options(users: Table, problems: &mut Vec<String>) -> BTreeMap<String, UserConfig> {
+    let mut read = BTreeMap::new();
+    for (name, value) in users {
+        match value.try_into::<UserConfig>() {
+            Ok(user) => {
+                read.insert(name, user);
+            }
+            Err(error) => problems.push(problem(&format!("users.{name}"), "", &error)),
+        }
+    }
+    read
+}
+
+/// Reads what stands at the door, and notes every problem with it.
+fn read_door(
+    server: &ServerConfig,
+    users: &BTreeMap<String, UserConfig>,
+    problems: &mut Vec<String>,
+) -> Door {
+    let before = problems.len();
+    let mut note = |problem| problems.push(problem);
+    let loopback = server.listen.ip().is_loopback();
+    let tls = server
+        .tls
+        .as_ref()
+        .and_then(|tls| Tls::read(tls, loopback).map_err(&mut note).ok());
+    let users = Users::new(users)
+        .map_err(|wrong| wrong.into_iter().for_each(&mut note))
+        .ok();
+    let users = match server.authentication {
+        Authentication::Trust => None,
+        Authentication::ScramSha256 => {
+            if users.as_ref().is_some_and(Users::is_empty) && before == 0 {
+                note(
+                    "users: there are none, so nobody could log in; add [users.NAME] with what causeway \
+                      hash-password prints, or set server.authentication = \"trust\" for a server on loopback"
+                        .to_owned(),
+                );
+            }
+            users
+        }
+    };
+    Door { users, tls }
+}
+
+/// A problem with an option: its key's path and what is wrong.
+fn problem(section: &str, key: &str, error: &toml::de::Error) -> String {
+    let (path, message) = words(error);
+    let path = if path.is_empty() { key } else { &path };
+    match path {
+        "" => format!("{section}: {message}"),
+        path => format!("{section}.{path}: {message}"),
+    }
+}
+
+/// The path of the key that an error is about, as far as it is told, and what is wrong with it.
+pub(crate) fn words(error: &toml::de::Error) -> (String, String) {
+    let text = error.to_string();
+    let (message, path) = match text.rsplit_once("\nin `") {
+        Some((message, path)) => (
+            message.to_owned(),
+            path.trim_end().trim_end_matches('`').to_owned(),
+        ),
+        None => (text.trim_end().to_owned(), String::new()),
+    };
+    let Some((unknown, known)) = message
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split_once("`, "))
+    else {
+        return (path, message);
+    };
+    let path = match path.as_str() {
+        "" => unknown.to_owned(),
+        path => format!("{path}.{unknown}"),
+    };
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let message = match nearest(unknown, known.iter().copied()) {
+        Some(nearest) => format!("is no option; did you mean {nearest}?"),
+        None => format!("is no option; they are {}", known.join(", ")),
+    };
+    (path, message)
+}
+
+fn open_catalog(
+    name: &str,
+    options: Value,
+    open: &BTreeMap<String, OpenCatalog>,
+) -> Result<OpenCatalog, String> {
     if RESERVED_CATALOGS.contains(&name) {
         return Err(format!("catalogs.{name}: the name is reserved"));
     }
@@ -202,11 +373,24 @@ fn open_catalog(name: &str, mut options: toml::Table) -> Result<Arc<dyn Connecto
             "catalogs.\"{name}\": a catalog's name has no dot and is not empty"
         ));
     }
-    let Some(toml::Value::String(kind)) = options.remove("connector") else {
+    let Value::Table(mut options) = options else {
+        return Err(format!("catalogs.{name}: is a section, [catalogs.{name}]"));
+    };
+    let fingerprint = layers::fingerprint(&options);
+    if let Some(unchanged) = open.get(name)
+        && unchanged.fingerprint == fingerprint
+    {
+        return Ok(unchanged.clone());
+    }
+    let Some(Value::String(kind)) = options.remove("connector") else {
         let kinds = connectors::kinds().join(", ");
         return Err(format!("catalogs.{name}.connector: is missing; one of {kinds}"));
     };
-    connectors::open(&kind, name, options).map_err(|problem| format!("catalogs.{name}: {problem}"))
+    let connector = connectors::open(&kind, name, options)?;
+    Ok(OpenCatalog {
+        connector,
+        fingerprint,
+    })
 }
 
 #[cfg(test)]
@@ -230,11 +414,43 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_refused() {
-        let error = Config::parse("[server]\nlisen = \"127.0.0.1:1\"\n")
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("lisen"), "{error}");
+    fn every_wrong_key_is_told_with_its_path() {
+        let text = "[server]\nlisen = \"127.0.0.1:1\"\nconnections_max = \"many\"\nlog = { format = \"xml\" }\n\
+                    [users.ann]\npassword = \"hunter2\"\n[catalogs.a]\nconnector = \"mysql\"\nurll = \"x\"\n\
+                    [catalogs.b]\nconnector = \"mysql\"\nurl = \"mysql://u@h\"\npassword = \"hunter2\"\n\
+                    [cataloges]\n";
+        let error = Config::parse(text).unwrap_err();
+        assert_eq!(
+            error.problems,
+            [
+                "cataloges: is no section; did you mean catalogs?",
+                "server.connections_max: invalid type: string \"many\", expected usize",
+                "server.lisen: is no option; did you mean listen?",
+                "server.log.format: unknown variant `xml`, expected `text` or `json`",
+                "users.ann.password: is no option; they are verifier",
+                "catalogs.a.urll: is no option; did you mean url?",
+                "catalogs.b.password: a credential is { env = \"NAME\" } or { file = \"/path\" }, not the text itself",
+            ]
+        );
+        let error = Config::parse("[server]\nlisten = \"127.0.0.1:1\nx = 1\n").unwrap_err();
+        assert!(error.problems[0].starts_with("line 2: "), "{error}");
+    }
+
+    #[test]
+    fn catalogs_that_are_unchanged_stay_open() {
+        let text = |a: &str| {
+            format!(
+                "[server]\nauthentication = \"trust\"\n[catalogs.a]\nconnector = \"local\"\npath = {a:?}\n\
+                 [catalogs.b]\nconnector = \"local\"\npath = \"b\"\n"
+            )
+        };
+        let first = Config::parse(&text("a")).unwrap();
+        let nowhere = Path::new("");
+        let second = Config::from_layers(&text("x"), std::iter::empty(), nowhere, &first.catalogs).unwrap();
+        let same =
+            |name: &str| Arc::ptr_eq(&first.catalogs[name].connector, &second.catalogs[name].connector);
+        assert!(same("b"));
+        assert!(!same("a"));
     }
 
     #[test]

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use causeway_spi::{Connector, ConnectorOptions};
 
+use crate::config::words;
+
 /// Opens a catalog from its options.
 type Open = fn(&str, toml::Table) -> Result<Arc<dyn Connector>, String>;
 
-const CONNECTORS: [(&str, Open); 5] = [
+const CONNECTORS: [(&str, Open); 7] = [
+    entry::<causeway_embedded::EmbeddedOptions>(),
     entry::<causeway_local::LocalOptions>(),
     entry::<causeway_memory::MemoryOptions>(),
     entry::<causeway_mysql::MySqlOptions>(),
     entry::<causeway_redis::RedisOptions>(),
     entry::<causeway_s3::S3Options>(),
+    entry::<causeway_sqlite::SqliteOptions>(),
 ];
 
 const fn entry<O: ConnectorOptions>() -> (&'static str, Open) {
@@ -20,15 +24,19 @@ const fn entry<O: ConnectorOptions>() -> (&'static str, Open) {
 }
 
 fn open_with<O: ConnectorOptions>(catalog: &str, options: toml::Table) -> Result<Arc<dyn Connector>, String> {
-    let options: O = options
-        .try_into()
-        .map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let options: O = options.try_into().map_err(|error: toml::de::Error| {
+        let (key, message) = words(&error);
+        match key.as_str() {
+            "" => format!("catalogs.{catalog}: {message}"),
+            key => format!("catalogs.{catalog}.{key}: {message}"),
+        }
+    })?;
     options.open(catalog).map_err(|error| {
         let hint = error
             .hint_text()
             .map(|hint| format!(" ({hint})"))
             .unwrap_or_default();
-        format!("{}{hint}", error.message())
+        format!("catalogs.{catalog}: {}{hint}", error.message())
     })
 }
 
@@ -37,12 +45,12 @@ pub(crate) fn kinds() -> Vec<&'static str> {
     CONNECTORS.iter().map(|(kind, _)| *kind).collect()
 }
 
-/// Opens `catalog` as `kind`; the error is one line that names the option.
+/// Opens `catalog` as `kind`; the error is one line that begins with the option's path.
 pub(crate) fn open(kind: &str, catalog: &str, options: toml::Table) -> Result<Arc<dyn Connector>, String> {
     match CONNECTORS.iter().find(|(name, _)| *name == kind) {
         Some((_, open)) => open(catalog, options),
         None => Err(format!(
-            "connector \"{kind}\" is unknown; one of {}",
+            "catalogs.{catalog}.connector: \"{kind}\" is unknown; one of {}",
             kinds().join(", ")
         )),
     }

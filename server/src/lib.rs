@@ -1,22 +1,29 @@
 //! The Causeway server: one Postgres endpoint over the catalogs of its configuration.
 //!
+//! - [`check`]: tries what a configuration names
 //! - [`config`]: `causeway.toml`; `connectors`: the list of connector kinds
 //! - [`frontend`]: the doors; messages in, rows out
 //! - [`session`]: one client's state
 //! - [`catalog`]: names to tables
 //! - [`query`]: the stages of a statement
+//! - [`history`]: what runs and what ran lately, and the log of it
 //! - [`security`]: who may connect, and TLS
 //! - `values`: how values are written and read, time zones
+//! - [`demo`]: data in three kinds of source, and a server over it
 //! - [`error`], [`sqlstate`]: what a client is told when something is wrong
 //!
 //! Dependencies point one way: `frontend -> query -> {session, catalog} -> causeway-spi <- connectors`.
 
 pub mod catalog;
+pub mod check;
 pub mod config;
 mod connectors;
+pub mod demo;
 pub mod error;
 pub mod frontend;
+pub mod history;
 pub mod query;
+mod reload;
 pub mod security;
 pub mod session;
 pub mod sqlstate;
@@ -24,14 +31,16 @@ mod values;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use catalog::Catalogs;
 use config::Config;
+use frontend::pg::{SharedDoor, Stopping};
 use query::Engine;
+pub use reload::Reloaded;
 
 /// Stack of every thread of the runtime, in bytes of address space: planning recurses, and an overflow cannot be caught.
 pub const THREAD_STACK_BYTES: usize = 256 << 20;
@@ -42,11 +51,18 @@ pub const PLANNERS_MAX: usize = 256;
 /// than planners, they would wait for ever.
 pub const BLOCKING_THREADS_MAX: usize = 2 * PLANNERS_MAX;
 
+/// Longest wait for connections whose statements were ended.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    stopping: CancellationToken,
+    engine: Arc<Engine>,
+    door: Arc<SharedDoor>,
+    /// The `[server]` section that it was started with.
+    written: toml::Table,
+    stopping: Stopping,
     endpoint: JoinHandle<()>,
 }
 
@@ -61,15 +77,19 @@ impl Server {
         let engine = Engine::new(catalogs, config.server).map_err(std::io::Error::other)?;
         let listener = TcpListener::bind(engine.config.listen).await?;
         let address = listener.local_addr()?;
-        let stopping = CancellationToken::new();
+        let (engine, door) = (Arc::new(engine), Arc::new(SharedDoor::new(config.door)));
+        let stopping = Stopping::default();
         let endpoint = tokio::spawn(frontend::pg::serve(
             listener,
-            Arc::new(engine),
-            config.door,
+            Arc::clone(&engine),
+            Arc::clone(&door),
             stopping.clone(),
         ));
         Ok(Self {
             address,
+            engine,
+            door,
+            written: config.written,
             stopping,
             endpoint,
         })
@@ -80,10 +100,26 @@ impl Server {
         self.address
     }
 
-    /// Takes no new connections, ends idle ones, and waits until running statements have ended.
-    pub async fn stop(self) {
-        self.stopping.cancel();
-        if let Err(error) = self.endpoint.await {
+    /// Takes no new connections, ends idle ones, and waits until running statements have ended: those that run longer than
+    /// `server.stop_timeout` end with 57P01.
+    pub async fn stop(mut self) {
+        self.stopping.idle.cancel();
+        let limit = self.engine.config.stop_timeout;
+        let ended = match tokio::time::timeout(limit, &mut self.endpoint).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                tracing::warn!(
+                    elapsed_ms = limit.as_millis(),
+                    "statements still ran and were ended"
+                );
+                self.stopping.running.cancel();
+                match tokio::time::timeout(END_TIMEOUT, &mut self.endpoint).await {
+                    Ok(ended) => ended,
+                    Err(_) => return tracing::error!("connections did not end"),
+                }
+            }
+        };
+        if let Err(error) = ended {
             tracing::error!(%error, "the endpoint did not end cleanly");
         }
     }

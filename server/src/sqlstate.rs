@@ -21,6 +21,10 @@ impl SqlState {
     pub const DIVISION_BY_ZERO: Self = Self("22012");
     /// A pattern is no regular expression.
     pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
+    /// ntile wants at least one bucket.
+    pub const INVALID_NTILE: Self = Self("22014");
+    /// A root or a power that no number is.
+    pub const INVALID_POWER: Self = Self("2201F");
     /// A LIMIT is negative.
     pub const INVALID_LIMIT: Self = Self("2201W");
     /// A text is longer than its column.
@@ -77,7 +81,16 @@ impl SqlState {
     pub const AMBIGUOUS_COLUMN: Self = Self("42702");
     /// No such column.
     pub const UNDEFINED_COLUMN: Self = Self("42703");
-    /// No such setting or object.
+    /// An alias is given twice.
+    pub const DUPLICATE_ALIAS: Self = Self("42712");
+    /// A function of another kind.
+    pub const WRONG_OBJECT_TYPE: Self = Self("42809");
+    /// A type that cannot be cast to another.
+    pub const CANNOT_COERCE: Self = Self("42846");
+    /// A column or position that may not stand there.
+    pub const INVALID_COLUMN_REFERENCE: Self = Self("42P10");
+    /// A window function that may not stand there.
+    pub const WINDOWING_ERROR: Self = Self("42P20");
     /// A name's syntax is wrong.
     pub const INVALID_NAME: Self = Self("42602");
     /// There is no such object.

@@ -50,6 +50,14 @@ impl Config {
         self
     }
 
+    /// The same with further options, such as `statement_time_max = "3s"`.
+    #[must_use]
+    pub fn mysql_with_options(mut self, catalog: &str, url: &str, options: &str) -> Self {
+        self.catalogs +=
+            &format!("[catalogs.{catalog}]\nconnector = \"mysql\"\nurl = {url:?}\n{options}\n\n");
+        self
+    }
+
     /// The same with a password of its own.
     #[must_use]
     pub fn mysql_with_password(mut self, catalog: &str, url: &str, password: &str) -> Self {
@@ -75,7 +83,29 @@ impl Config {
     /// A catalog of the files below a folder of this machine.
     #[must_use]
     pub fn local(mut self, catalog: &str, folder: &Path) -> Self {
-        self.catalogs += &format!("[catalogs.{catalog}]\nconnector = \"local\"\npath = {folder:?}\n\n");
+        self.catalogs += &format!("[catalogs.{catalog:?}]\nconnector = \"local\"\npath = {folder:?}\n\n");
+        self
+    }
+
+    /// Further lines of the catalogs, such as `[[catalogs.cache.tables]]`.
+    #[must_use]
+    pub fn catalog_lines(mut self, lines: &str) -> Self {
+        self.catalogs += lines;
+        self
+    }
+
+    /// A catalog of a SQLite file, with further options such as `invalid = "null"`.
+    #[must_use]
+    pub fn sqlite(mut self, catalog: &str, file: &Path, options: &str) -> Self {
+        self.catalogs +=
+            &format!("[catalogs.{catalog}]\nconnector = \"sqlite\"\npath = {file:?}\n{options}\n\n");
+        self
+    }
+
+    /// A catalog of tables in one file, made when it is used.
+    #[must_use]
+    pub fn embedded(mut self, catalog: &str, file: &Path) -> Self {
+        self.catalogs += &format!("[catalogs.{catalog}]\nconnector = \"embedded\"\npath = {file:?}\n\n");
         self
     }
 
@@ -90,6 +120,13 @@ impl Config {
     #[must_use]
     pub fn user(mut self, name: &str, verifier: &str) -> Self {
         self.users += &format!("[users.{name}]\nverifier = {verifier:?}\n\n");
+        self
+    }
+
+    /// Sets an environment variable of the server.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 

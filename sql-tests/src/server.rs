@@ -75,6 +75,39 @@ impl Server {
         Ok(())
     }
 
+    /// Sends it a signal: `HUP`, `TERM`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("sh")
+            .args(["-c".to_owned(), format!("kill -{name} {}", self.child.id())])
+            .status()?;
+        if !sent.success() {
+            bail!("could not send {name}");
+        }
+        Ok(())
+    }
+
+    /// Replaces its configuration, which it reads again when it is told to.
+    pub fn rewrite(&self, config: &Config) -> Result<()> {
+        self.rewrite_text(&config.render(self.port))
+    }
+
+    /// The same with any text.
+    pub fn rewrite_text(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.folder.path().join("causeway.toml"), text)?)
+    }
+
+    /// Whether it ends by itself in time.
+    pub fn has_ended_within(&mut self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
     /// The port of its Postgres endpoint on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

@@ -1,5 +1,6 @@
 //! A catalog over any object store: finds its tables and loads them, once for as long as their files stay the same.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path as LocalPath, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ use crate::table::{FilesTable, TableCore};
 const LISTING_TTL: Duration = Duration::from_secs(60);
 /// A name that is not there makes the layout be listed again if it is older than this.
 const LAYOUT_RETRY: Duration = Duration::from_secs(2);
+/// The bit of a folder's mode with which every user may write.
+const WRITABLE_BY_EVERYBODY: u32 = 0o002;
 /// Tables kept loaded.
 const TABLES_MAX: usize = 10_000;
 
@@ -31,6 +34,8 @@ pub struct FilesConnector {
     files: Arc<FileStore>,
     /// The folder of the local file system that must be there, if that is what the store is.
     local_root: Option<PathBuf>,
+    /// What the store's login has to be allowed to do.
+    needs: Option<String>,
     layout: Mutex<Option<(Instant, Arc<Layout>)>>,
     tables: BoundedCache<TableName, (Arc<Listing>, FilesTable)>,
 }
@@ -58,6 +63,7 @@ impl FilesConnector {
             kind,
             files: Arc::new(FileStore::new(catalog, store, listing_ttl)),
             local_root: None,
+            needs: None,
             layout: Mutex::new(None),
             tables: BoundedCache::new(TABLES_MAX),
         }
@@ -67,6 +73,13 @@ impl FilesConnector {
     #[must_use]
     pub fn with_local_root(mut self, root: impl AsRef<LocalPath>) -> Self {
         self.local_root = Some(root.as_ref().to_path_buf());
+        self
+    }
+
+    /// Says what the store's login has to be allowed to do.
+    #[must_use]
+    pub fn with_needs(mut self, needs: String) -> Self {
+        self.needs = Some(needs);
         self
     }
 
@@ -144,6 +157,23 @@ impl Connector for FilesConnector {
     async fn ping(&self) -> Result<()> {
         self.check_root().await?;
         list_folder(&self.files, None).await.map(|_| ())
+    }
+
+    async fn needs(&self) -> Result<Option<String>> {
+        Ok(self.needs.clone())
+    }
+
+    async fn excess(&self) -> Result<Vec<String>> {
+        let Some(root) = &self.local_root else {
+            return Ok(vec![
+                "The store cannot be asked what its login may do.".to_owned(),
+            ]);
+        };
+        self.check_root().await?;
+        let found = tokio::fs::metadata(root).await;
+        let everybody = found.is_ok_and(|found| found.permissions().mode() & WRITABLE_BY_EVERYBODY != 0);
+        let told = everybody.then(|| "Every user of this machine may change the folder.".to_owned());
+        Ok(told.into_iter().collect())
     }
 
     async fn schemas(&self) -> Result<Vec<String>> {

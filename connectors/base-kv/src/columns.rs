@@ -1,9 +1,13 @@
-//! Column definitions as they are configured, `"p_retailprice numeric(12,2)"`: a name and a type in Postgres' spelling.
+//! Column definitions as they are written, `"p_retailprice numeric(12,2)"`: a name and a type in Postgres' spelling, and
+//! the place of the column's value.
 
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use causeway_spi::{ConnectorError, ErrorKind, Result};
+
+use crate::json_path::JsonPath;
 
 /// Most digits of a numeric: Decimal256 holds no more.
 const NUMERIC_PRECISION_MAX: u8 = 76;
@@ -11,7 +15,7 @@ const NUMERIC_PRECISION_MAX: u8 = 76;
 pub(crate) const DECIMAL128_PRECISION_MAX: u8 = 38;
 
 /// A column's type, in Postgres' words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnType {
     /// 16 bits.
     SmallInt,
@@ -40,13 +44,21 @@ pub enum ColumnType {
     Timestamp,
     /// Microseconds, an instant.
     TimestampTz,
+    /// Microseconds of a day.
+    Time,
     /// The bytes as they are stored.
     Bytea,
+    /// JSON, as the text that is stored.
+    Json,
+    /// 128 bits, as text in the one spelling that Postgres prints.
+    Uuid,
+    /// A list of values of one type, none of them an array; stored as a JSON array.
+    Array(Box<ColumnType>),
 }
 
 impl ColumnType {
     /// The canonical Arrow type.
-    pub fn data_type(self) -> DataType {
+    pub fn data_type(&self) -> DataType {
         match self {
             Self::SmallInt => DataType::Int16,
             Self::Integer => DataType::Int32,
@@ -54,32 +66,37 @@ impl ColumnType {
             Self::Real => DataType::Float32,
             Self::Double => DataType::Float64,
             Self::Numeric { precision, scale } => {
-                let scale = i8::try_from(scale).expect("the scale was checked against 76");
-                if precision <= DECIMAL128_PRECISION_MAX {
-                    DataType::Decimal128(precision, scale)
+                let scale = i8::try_from(*scale).expect("the scale was checked against 76");
+                if *precision <= DECIMAL128_PRECISION_MAX {
+                    DataType::Decimal128(*precision, scale)
                 } else {
-                    DataType::Decimal256(precision, scale)
+                    DataType::Decimal256(*precision, scale)
                 }
             }
-            Self::Text => DataType::Utf8View,
+            Self::Text | Self::Json | Self::Uuid => DataType::Utf8View,
             Self::Boolean => DataType::Boolean,
             Self::Date => DataType::Date32,
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Self::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Time => DataType::Time64(TimeUnit::Microsecond),
             Self::Bytea => DataType::BinaryView,
+            Self::Array(element) => {
+                DataType::List(Arc::new(Field::new_list_field(element.data_type(), true)))
+            }
         }
     }
 
     /// A guess at the decoded bytes of one value, for estimates.
-    pub fn width_estimate(self) -> u64 {
+    pub fn width_estimate(&self) -> u64 {
         match self {
             Self::Boolean => 1,
             Self::SmallInt => 2,
             Self::Integer | Self::Real | Self::Date => 4,
-            Self::BigInt | Self::Double | Self::Timestamp | Self::TimestampTz => 8,
-            Self::Numeric { precision, .. } if precision > DECIMAL128_PRECISION_MAX => 32,
+            Self::BigInt | Self::Double | Self::Timestamp | Self::TimestampTz | Self::Time => 8,
+            Self::Numeric { precision, .. } if *precision > DECIMAL128_PRECISION_MAX => 32,
             Self::Numeric { .. } => 16,
-            Self::Text | Self::Bytea => 32,
+            Self::Text | Self::Bytea | Self::Uuid => 32,
+            Self::Json | Self::Array(_) => 64,
         }
     }
 }
@@ -98,22 +115,55 @@ impl fmt::Display for ColumnType {
             Self::Date => f.write_str("date"),
             Self::Timestamp => f.write_str("timestamp"),
             Self::TimestampTz => f.write_str("timestamptz"),
+            Self::Time => f.write_str("time"),
             Self::Bytea => f.write_str("bytea"),
+            Self::Json => f.write_str("json"),
+            Self::Uuid => f.write_str("uuid"),
+            Self::Array(element) => write!(f, "{element}[]"),
         }
     }
 }
 
-/// A column's name, spelled as at the source, and its type.
+/// Where the value of a column is found. Of a column of the key it says nothing: there the template does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The field of this name.
+    Field(String),
+    /// Within the value, which is JSON.
+    Path(JsonPath),
+    /// The whole value, as it is stored.
+    Value,
+    /// The key, as it is stored.
+    Key,
+    /// How long the key still lives, in seconds.
+    Ttl,
+}
+
+/// A column's name and type, and the place of its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnDefinition {
-    /// The name: also the name of the field that holds the value.
+    /// The name.
     pub name: String,
     /// The type.
     pub column_type: ColumnType,
+    /// Where the value is.
+    pub place: Place,
 }
 
 impl ColumnDefinition {
-    /// Reads `name type`, where a name with blanks stands in double quotes. Errors: `Configuration`.
+    /// Makes a column of the field of its own name.
+    pub fn new(name: impl Into<String>, column_type: ColumnType) -> Self {
+        let name = name.into();
+        Self {
+            place: Place::Field(name.clone()),
+            name,
+            column_type,
+        }
+    }
+
+    /// Reads `name type`, where a name with blanks stands in double quotes: a column of the field of its own name.
+    ///
+    /// Errors: `Configuration`.
     pub fn parse(definition: &str) -> Result<Self> {
         let (name, type_text) = split_name(definition.trim())?;
         if name.is_empty() {
@@ -121,9 +171,14 @@ impl ColumnDefinition {
                 "column definition \"{definition}\" has no name"
             )));
         }
-        let column_type = parse_type(type_text.trim())
-            .map_err(|problem| configuration(format!("column \"{name}\" {problem}")).hint(TYPES_HINT))?;
-        Ok(Self { name, column_type })
+        let column_type = Self::parse_type(&name, type_text)?;
+        Ok(Self::new(name, column_type))
+    }
+
+    /// Reads the type of the column `name`. Errors: `Configuration`.
+    pub fn parse_type(name: &str, type_text: &str) -> Result<ColumnType> {
+        parse_type(type_text.trim())
+            .map_err(|problem| configuration(format!("column \"{name}\" {problem}")).hint(TYPES_HINT))
     }
 
     /// The Arrow field; a key column is never NULL.
@@ -133,9 +188,10 @@ impl ColumnDefinition {
 }
 
 const TYPES_HINT: &str = "The types are smallint, integer, bigint, real, double precision, numeric(p,s), text, \
-                          varchar(n), char(n), boolean, date, timestamp, timestamptz and bytea.";
+                          varchar(n), char(n), boolean, date, time, timestamp, timestamptz, bytea, json, uuid and \
+                          arrays of them, such as text[].";
 
-fn configuration(message: String) -> ConnectorError {
+pub(crate) fn configuration(message: String) -> ConnectorError {
     ConnectorError::new(ErrorKind::Configuration, message)
 }
 
@@ -164,6 +220,12 @@ fn split_name(definition: &str) -> Result<(String, &str)> {
 
 /// Reads a type; the error is a predicate, "has ...".
 fn parse_type(text: &str) -> Result<ColumnType, String> {
+    if let Some(element) = text.strip_suffix("[]") {
+        return match parse_type(element.trim_end())? {
+            ColumnType::Array(_) => Err(format!("has the type \"{text}\": an array of arrays")),
+            element => Ok(ColumnType::Array(Box::new(element))),
+        };
+    }
     let lower = text.to_ascii_lowercase();
     let (name, arguments) =
         split_arguments(&lower).ok_or_else(|| format!("has the unknown type \"{text}\""))?;
@@ -183,7 +245,10 @@ fn parse_type(text: &str) -> Result<ColumnType, String> {
         "date" => ColumnType::Date,
         "timestamp" | "timestamp without time zone" => ColumnType::Timestamp,
         "timestamptz" | "timestamp with time zone" => ColumnType::TimestampTz,
+        "time" | "time without time zone" => ColumnType::Time,
         "bytea" => ColumnType::Bytea,
+        "json" | "jsonb" => ColumnType::Json,
+        "uuid" => ColumnType::Uuid,
         "" => return Err("has no type".to_owned()),
         _ => return Err(format!("has the unknown type \"{text}\"")),
     };
@@ -260,6 +325,8 @@ mod tests {
             ("größe".into(), "text".into())
         );
         assert_eq!(parsed("n decimal(40)"), ("n".into(), "numeric(40,0)".into()));
+        assert_eq!(parsed("a jsonb"), ("a".into(), "json".into()));
+        assert_eq!(parsed("a numeric(5,2)[]"), ("a".into(), "numeric(5,2)[]".into()));
     }
 
     #[test]
@@ -273,5 +340,7 @@ mod tests {
         assert!(problem("a bigint(3)").contains("unknown type"));
         assert!(problem("a text not null").contains("unknown type"));
         assert!(problem("\"a text").contains("closing quote"));
+        assert!(problem("a text[][]").contains("array of arrays"));
+        assert!(problem("a []").contains("no type"));
     }
 }

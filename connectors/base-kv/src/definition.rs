@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use causeway_spi::{ConnectorError, ErrorKind, Result, TableName};
 
-use crate::columns::ColumnDefinition;
+use crate::columns::{ColumnDefinition, Place};
+use crate::format::{InvalidValues, ValueFormat};
 use crate::template::KeyTemplate;
 
 /// A table as it is configured; pure data.
@@ -13,13 +14,15 @@ use crate::template::KeyTemplate;
 pub struct TableDefinition {
     name: TableName,
     template: KeyTemplate,
+    format: ValueFormat,
+    invalid: InvalidValues,
     columns: Vec<ColumnDefinition>,
     schema: SchemaRef,
     key_columns: Vec<usize>,
 }
 
 impl TableDefinition {
-    /// Reads the key template and the columns (`"p_partkey bigint"`).
+    /// Reads the key template and the columns (`"p_partkey bigint"`) of a table of hashes.
     ///
     /// Errors: one `Configuration` error per problem, all of them.
     pub fn parse(name: TableName, key: &str, columns: &[String]) -> Result<Self, Vec<ConnectorError>> {
@@ -27,12 +30,6 @@ impl TableDefinition {
         let mut definitions: Vec<ColumnDefinition> = Vec::new();
         for column in columns {
             match ColumnDefinition::parse(column) {
-                Ok(column) if definitions.iter().any(|other| other.name == column.name) => {
-                    problems.push(ConnectorError::new(
-                        ErrorKind::Configuration,
-                        format!("column \"{}\" is defined twice", column.name),
-                    ));
-                }
                 Ok(column) => definitions.push(column),
                 Err(problem) => problems.push(problem),
             }
@@ -41,26 +38,59 @@ impl TableDefinition {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let template = KeyTemplate::parse(key, &definitions).map_err(|problem| vec![problem])?;
-        Ok(Self::new(name, template, definitions))
+        Self::new(name, key, ValueFormat::Hash, definitions)
     }
 
-    fn new(name: TableName, template: KeyTemplate, columns: Vec<ColumnDefinition>) -> Self {
+    /// A table of values of `format` whose keys follow the template `key`.
+    ///
+    /// Errors: one `Configuration` error per problem, all of them.
+    pub fn new(
+        name: TableName,
+        key: &str,
+        format: ValueFormat,
+        columns: Vec<ColumnDefinition>,
+    ) -> Result<Self, Vec<ConnectorError>> {
+        let twice = columns.iter().enumerate().filter(|(index, column)| {
+            let others = &columns[..*index];
+            others.iter().any(|other| other.name == column.name)
+        });
+        let twice: Vec<ConnectorError> = twice
+            .map(|(_, column)| {
+                ConnectorError::new(
+                    ErrorKind::Configuration,
+                    format!("column \"{}\" is defined twice", column.name),
+                )
+            })
+            .collect();
+        if !twice.is_empty() {
+            return Err(twice);
+        }
+        let template = KeyTemplate::parse(key, &columns).map_err(|problem| vec![problem])?;
         let key_columns: Vec<usize> = template
             .columns()
             .filter_map(|(name, _)| columns.iter().position(|column| column.name == name))
             .collect();
         debug_assert_eq!(key_columns.len(), template.columns().len());
         let fields = columns.iter().enumerate();
-        let fields = fields.map(|(index, column)| column.field(!key_columns.contains(&index)));
+        let fields = fields
+            .map(|(index, column)| column.field(!key_columns.contains(&index) && column.place != Place::Key));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Self {
+        Ok(Self {
             name,
             template,
+            format,
+            invalid: InvalidValues::default(),
             columns,
             schema,
             key_columns,
-        }
+        })
+    }
+
+    /// The same with another fate of values that do not decode.
+    #[must_use]
+    pub fn with_invalid(mut self, invalid: InvalidValues) -> Self {
+        self.invalid = invalid;
+        self
     }
 
     /// The table's full name.
@@ -71,6 +101,16 @@ impl TableDefinition {
     /// The key template.
     pub fn template(&self) -> &KeyTemplate {
         &self.template
+    }
+
+    /// How the values are stored.
+    pub fn format(&self) -> ValueFormat {
+        self.format
+    }
+
+    /// What becomes of a value that does not decode.
+    pub fn invalid(&self) -> InvalidValues {
+        self.invalid
     }
 
     /// All columns, in the order of the schema.
@@ -126,7 +166,9 @@ mod tests {
 
     #[test]
     fn reports_every_problem() {
-        let problems = parse("{a}", &["a int", "a text", "b money"]).unwrap_err();
+        let problems = parse("{a}", &["a int", "c", "b money"]).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        let problems = parse("{a}", &["a int", "a text", "b text", "b int"]).unwrap_err();
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert_eq!(parse("{x}", &["a int"]).unwrap_err().len(), 1);
     }

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::and_kleene;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use causeway_spi::{Filter, Pushdown, Result};
 use datafusion::common::DFSchema;
@@ -20,6 +21,8 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use crate::access::{AccessPath, Candidates};
 use crate::definition::TableDefinition;
 use crate::key::{KeyTuple, KeyType, internal};
+use crate::key_order::KeyOrder;
+use crate::ordered_key::OrderedKey;
 
 /// Deeper filters are left to the engine: evaluating them here would use stack for each level.
 const FILTER_DEPTH_MAX: usize = 400;
@@ -29,7 +32,7 @@ const NOT_ALLOWED: &str = "only comparisons, IN, LIKE and NULL tests of key colu
 
 /// The key columns of a table as filters see them.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyColumns {
+pub struct KeyColumns {
     schema: SchemaRef,
     filter_schema: DFSchema,
     types: Vec<KeyType>,
@@ -37,16 +40,16 @@ pub(crate) struct KeyColumns {
 
 impl KeyColumns {
     pub(crate) fn new(definition: &TableDefinition) -> Self {
-        let types: Vec<KeyType> = definition
-            .template()
-            .columns()
-            .map(|(_, key_type)| key_type)
-            .collect();
-        let columns = definition.template().columns();
-        let fields = columns.map(|(name, key_type)| Field::new(name, key_type.data_type(), false));
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let filter_schema =
-            DFSchema::try_from(Arc::clone(&schema)).expect("a template names each column once");
+        Self::over(definition.template().columns())
+    }
+
+    /// The key columns `columns`, in the order of the key.
+    pub fn over<'a>(columns: impl Iterator<Item = (&'a str, KeyType)>) -> Self {
+        let (fields, types): (Vec<Field>, Vec<KeyType>) = columns
+            .map(|(name, key_type)| (Field::new(name, key_type.data_type(), false), key_type))
+            .unzip();
+        let schema = Arc::new(Schema::new(fields));
+        let filter_schema = DFSchema::try_from(Arc::clone(&schema)).expect("a key names each column once");
         Self {
             schema,
             filter_schema,
@@ -55,7 +58,7 @@ impl KeyColumns {
     }
 
     /// The verdict on `filter`; `value_reason` says why filters on other columns stay with the engine.
-    pub(crate) fn verdict(&self, filter: &Filter, value_reason: &'static str) -> Pushdown {
+    pub fn verdict(&self, filter: &Filter, value_reason: &'static str) -> Pushdown {
         let on_key = |name: &str| self.schema.index_of(name).is_ok();
         if !filter
             .expr()
@@ -71,8 +74,21 @@ impl KeyColumns {
         }
     }
 
+    /// The predicate of all `filters` over a table whose keys have the binary form, in order.
+    pub fn compile_ordered<'a>(
+        &self,
+        filters: impl Iterator<Item = &'a Filter>,
+        key: &OrderedKey,
+    ) -> Result<KeyPredicate> {
+        self.compile(filters, Some(key))
+    }
+
     /// Makes the predicate of all `filters` together. A filter whose verdict is not Exact: `Internal`.
-    pub(crate) fn compile<'a>(&self, filters: impl Iterator<Item = &'a Filter>) -> Result<KeyPredicate> {
+    pub(crate) fn compile<'a>(
+        &self,
+        filters: impl Iterator<Item = &'a Filter>,
+        order: Option<&dyn KeyOrder>,
+    ) -> Result<KeyPredicate> {
         let mut expressions = Vec::new();
         let mut candidates = Candidates::any();
         for filter in filters {
@@ -88,7 +104,7 @@ impl KeyColumns {
             schema: Arc::clone(&self.schema),
             types: self.types.clone(),
             expressions,
-            access: candidates.into_access(self.types.len()),
+            access: candidates.into_access(self.types.len(), order),
         })
     }
 
@@ -169,6 +185,11 @@ impl KeyColumns {
                 return matches!(target, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
             }
             KeyType::Date => return *target == DataType::Date32,
+            KeyType::Boolean
+            | KeyType::Timestamp
+            | KeyType::TimestampTz
+            | KeyType::Numeric { .. }
+            | KeyType::Bytea => return false,
         };
         match target {
             DataType::Int32 => digits <= 10,
@@ -183,7 +204,7 @@ impl KeyColumns {
 
 /// What the filters of one scan say about keys.
 #[derive(Debug)]
-pub(crate) struct KeyPredicate {
+pub struct KeyPredicate {
     schema: SchemaRef,
     types: Vec<KeyType>,
     expressions: Vec<Arc<dyn PhysicalExpr>>,
@@ -191,36 +212,53 @@ pub(crate) struct KeyPredicate {
 }
 
 impl KeyPredicate {
-    /// How the keys that may pass are found. Keys of `Points` still have to pass [`KeyPredicate::passes`].
-    pub(crate) fn access(&self) -> &AccessPath {
+    /// How the keys that may pass are found. What is found still has to pass [`KeyPredicate::mask`].
+    pub fn access(&self) -> &AccessPath {
         &self.access
     }
 
     /// Whether each of `tuples` passes every filter.
     pub(crate) fn passes(&self, tuples: &[KeyTuple]) -> Result<Vec<bool>> {
-        let mut passed = vec![true; tuples.len()];
         if self.expressions.is_empty() || tuples.is_empty() {
-            return Ok(passed);
+            return Ok(vec![true; tuples.len()]);
         }
         let columns = self.types.iter().enumerate();
         let columns = columns.map(|(position, key_type)| key_type.array(tuples, position));
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_>>()?)
+        let passed = self.mask(columns.collect::<Result<_>>()?)?;
+        Ok(passed.map_or_else(
+            || vec![true; tuples.len()],
+            |passed| passed.iter().map(|passed| passed == Some(true)).collect(),
+        ))
+    }
+
+    /// Which rows pass every filter, true where they do; `None` without filters. `columns`: those of the key, in its
+    /// order.
+    pub fn mask(&self, columns: Vec<ArrayRef>) -> Result<Option<BooleanArray>> {
+        if self.expressions.is_empty() {
+            return Ok(None);
+        }
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|error| internal("key columns do not fit their schema").source(error))?;
+        let mut passed: Option<BooleanArray> = None;
         for expression in &self.expressions {
+            let unusable = || internal(format!("filter {expression} cannot be evaluated"));
             let mask = expression
                 .evaluate(&batch)
                 .and_then(|value| value.into_array(batch.num_rows()))
-                .map_err(|error| {
-                    internal(format!("filter {expression} cannot be evaluated")).source(error)
-                })?;
-            let mask = mask
-                .as_boolean_opt()
-                .ok_or_else(|| internal(format!("filter {expression} is not boolean")))?;
-            for (row, passed) in passed.iter_mut().enumerate() {
-                *passed &= mask.is_valid(row) && mask.value(row);
-            }
+                .map_err(|error| unusable().source(error))?;
+            let mask = mask.as_boolean_opt().ok_or_else(unusable)?;
+            let mask = match passed {
+                None => mask.clone(),
+                Some(passed) => and_kleene(&passed, mask).map_err(|error| unusable().source(error))?,
+            };
+            passed = Some(mask);
         }
         Ok(passed)
+    }
+
+    /// Whether there is any filter.
+    pub fn is_filtering(&self) -> bool {
+        !self.expressions.is_empty()
     }
 }
 

@@ -1,6 +1,5 @@
 //! One read: keys, from a list or a walk, in groups; each group fetched in one go and decoded into batches.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +12,8 @@ use crate::decode::{Projection, RowDecoder};
 use crate::definition::TableDefinition;
 use crate::key::{KeyTuple, internal};
 use crate::key_filter::KeyPredicate;
-use crate::kv_table::{FieldValues, KeyScan, KvBackend};
+use crate::kv_table::{FieldValues, KeyScan, KvBackend, OrderedBackend};
+use crate::seen::Seen;
 
 /// Most keys fetched in one go.
 const GROUP_KEYS_MAX: usize = 1000;
@@ -69,10 +69,10 @@ impl<B: KvBackend> Reader<B> {
                 let groups = Arc::clone(&reader).groups_of_points(points.clone(), limit);
                 reader.fetched(groups, limit)
             }
-            AccessPath::Full => {
+            AccessPath::Ranges(_) | AccessPath::Full => {
                 let groups = Arc::clone(&reader).groups_of_walk(limit);
                 // The walk itself proves that a row is there; with nothing to fetch it is the whole read.
-                if reader.projection.fields().is_empty() {
+                if reader.is_decided_by_keys() {
                     groups.map(move |group| reader.decode(&group?, None)).boxed()
                 } else {
                     reader.fetched(groups, limit)
@@ -100,6 +100,11 @@ impl<B: KvBackend> Reader<B> {
             .boxed()
     }
 
+    /// Whether a key that is there is one row, of which nothing else is asked.
+    fn is_decided_by_keys(&self) -> bool {
+        self.projection.fields().is_empty() && !self.definition.format().is_collection()
+    }
+
     /// How many keys the next group takes: as many as give about one batch of bytes.
     fn group_keys(&self, limit: Option<usize>) -> usize {
         let keys = match self.row_bytes.load(Ordering::Relaxed) {
@@ -117,7 +122,7 @@ impl<B: KvBackend> Reader<B> {
         tuples: Vec<KeyTuple>,
         limit: Option<usize>,
     ) -> BoxStream<'static, Result<KeyGroup>> {
-        let state = (self, tuples.into_iter(), HashSet::new());
+        let state = (self, tuples.into_iter(), Seen::default());
         stream::try_unfold(state, move |(reader, mut tuples, mut seen)| async move {
             loop {
                 let size = reader.group_keys(limit);
@@ -129,7 +134,7 @@ impl<B: KvBackend> Reader<B> {
                 let rows = chunk
                     .into_iter()
                     .filter_map(|tuple| Some((template.render(&tuple)?, tuple)));
-                let group = reader.passing(rows.collect(), &mut seen)?;
+                let group = reader.passing(rows.collect(), Some(&mut seen))?;
                 if !group.keys.is_empty() {
                     return Ok(Some((group, (reader, tuples, seen))));
                 }
@@ -140,16 +145,15 @@ impl<B: KvBackend> Reader<B> {
 
     /// Groups of the keys a walk finds, each key once.
     fn groups_of_walk(self: Arc<Self>, limit: Option<usize>) -> BoxStream<'static, Result<KeyGroup>> {
+        let ordered = Arc::clone(&self.backend).ordered();
         let walk = Walk {
-            pages: Arc::clone(&self.backend).scan(
-                self.definition.name(),
-                self.definition.template().prefix(),
-                &self.cx,
-            ),
+            // What is in order has no reason to come again.
+            seen: ordered.is_none().then(Seen::default),
+            pages: self.pages(ordered),
             reader: self,
             limit,
             found: KeyGroup::default(),
-            seen: HashSet::new(),
+            found_rows: 0,
             ended: false,
         };
         stream::try_unfold(walk, |mut walk| async move {
@@ -159,14 +163,30 @@ impl<B: KvBackend> Reader<B> {
         .boxed()
     }
 
-    /// The rows that pass the filters and were not seen before.
-    fn passing(&self, rows: Vec<(Vec<u8>, KeyTuple)>, seen: &mut HashSet<Vec<u8>>) -> Result<KeyGroup> {
+    /// The pages of the keys among which the filters' are.
+    fn pages(&self, ordered: Option<Arc<dyn OrderedBackend>>) -> KeyScan {
+        match (self.predicate.access(), ordered) {
+            (AccessPath::Ranges(ranges), Some(ordered)) => {
+                let (ranges, definition, cx) =
+                    (ranges.clone(), Arc::clone(&self.definition), self.cx.clone());
+                stream::iter(ranges)
+                    .flat_map(move |range| Arc::clone(&ordered).scan_range(&definition, &range, &cx))
+                    .boxed()
+            }
+            _ => {
+                let prefix = self.definition.template().prefix();
+                Arc::clone(&self.backend).scan(&self.definition, prefix, &self.cx)
+            }
+        }
+    }
+
+    /// The rows that pass the filters and were not seen before, where that is noted.
+    fn passing(&self, rows: Vec<(Vec<u8>, KeyTuple)>, mut seen: Option<&mut Seen>) -> Result<KeyGroup> {
         let (keys, tuples): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
         let passed = self.predicate.passes(&tuples)?;
         let mut group = KeyGroup::default();
         for ((key, tuple), passed) in keys.into_iter().zip(tuples).zip(passed) {
-            if passed && !seen.contains(&key) {
-                seen.insert(key.clone());
+            if passed && seen.as_mut().is_none_or(|seen| seen.insert(&key)) {
                 group.keys.push(key);
                 group.tuples.push(tuple);
             }
@@ -180,6 +200,10 @@ impl<B: KvBackend> Reader<B> {
         groups: BoxStream<'static, Result<KeyGroup>>,
         limit: Option<usize>,
     ) -> BoxStream<'static, Result<Vec<RecordBatch>>> {
+        if self.definition.format().is_collection() {
+            let batches = groups.map_ok(move |group| Arc::clone(&self).elements(group));
+            return batches.try_flatten().boxed();
+        }
         let ahead = if limit.is_some() { 1 } else { FETCHES_MAX };
         groups
             .map(move |group| {
@@ -197,7 +221,7 @@ impl<B: KvBackend> Reader<B> {
         let table = self.definition.name();
         let values = self
             .backend
-            .fetch(table, &group.keys, self.projection.fields(), &self.cx)
+            .fetch(&self.definition, &group.keys, self.projection.fields(), &self.cx)
             .await?;
         if values.len() != group.keys.len() {
             return Err(internal(format!(
@@ -209,23 +233,58 @@ impl<B: KvBackend> Reader<B> {
         self.decode(&group, Some(&values))
     }
 
+    /// Reads and decodes the elements of a group of collections, page by page.
+    fn elements(self: Arc<Self>, group: KeyGroup) -> BoxStream<'static, Result<Vec<RecordBatch>>> {
+        if group.keys.is_empty() {
+            return stream::iter([self.decode(&group, None)]).boxed();
+        }
+        let KeyGroup { keys, tuples } = group;
+        let keys = Arc::new(keys);
+        let backend = Arc::clone(&self.backend);
+        let fields = self.projection.fields();
+        let pages = backend.elements(&self.definition, Arc::clone(&keys), fields, &self.cx);
+        pages
+            .map(move |page| {
+                let page = page?;
+                let rows = page.iter().filter_map(|(position, fields)| {
+                    Some((keys.get(*position)?.as_slice(), tuples.get(*position)?, fields))
+                });
+                self.decode_rows(page.len(), rows).map(|(batches, _)| batches)
+            })
+            .boxed()
+    }
+
     /// Decodes a group into batches of bounded rows and bytes. Without `values`, each key is a row without fields.
     fn decode(&self, group: &KeyGroup, values: Option<&[Option<FieldValues>]>) -> Result<Vec<RecordBatch>> {
-        let capacity = group.keys.len().min(self.cx.batch_rows);
-        let mut decoder = RowDecoder::new(self.definition.name(), &self.projection, capacity);
-        let mut batches = Vec::new();
-        let (mut rows, mut bytes) = (0, 0);
         let no_fields = FieldValues::new();
-        for (row, (key, tuple)) in group.keys.iter().zip(&group.tuples).enumerate() {
+        let rows = group.keys.iter().zip(&group.tuples).enumerate();
+        let rows = rows.filter_map(|(row, (key, tuple))| {
             let fields = match values {
                 None => &no_fields,
-                Some(values) => match &values[row] {
-                    None => continue,
-                    Some(fields) => fields,
-                },
+                Some(values) => values[row].as_ref()?,
             };
+            Some((key.as_slice(), tuple, fields))
+        });
+        let (batches, row_bytes) = self.decode_rows(group.keys.len(), rows)?;
+        if let Some(row_bytes) = row_bytes {
+            self.row_bytes.store(row_bytes.max(1), Ordering::Relaxed);
+        }
+        Ok(batches)
+    }
+
+    /// At least one batch of `rows`, and the bytes of a row.
+    fn decode_rows<'a>(
+        &self,
+        rows_max: usize,
+        rows: impl Iterator<Item = (&'a [u8], &'a KeyTuple, &'a FieldValues)>,
+    ) -> Result<(Vec<RecordBatch>, Option<usize>)> {
+        let capacity = rows_max.min(self.cx.batch_rows);
+        let mut decoder = RowDecoder::new(self.definition.name(), &self.projection, capacity);
+        let mut batches = Vec::new();
+        let (mut count, mut bytes) = (0, 0);
+        for (key, tuple, fields) in rows {
             decoder.push(key, tuple, fields)?;
-            rows += 1;
+            count += 1;
             if decoder.rows() >= self.cx.batch_rows || decoder.bytes() >= self.cx.batch_bytes {
                 bytes += decoder.bytes();
                 batches.push(decoder.finish()?);
@@ -235,10 +294,7 @@ impl<B: KvBackend> Reader<B> {
         if decoder.rows() > 0 || batches.is_empty() {
             batches.push(decoder.finish()?);
         }
-        if let Some(row_bytes) = bytes.checked_div(rows) {
-            self.row_bytes.store(row_bytes.max(1), Ordering::Relaxed);
-        }
-        Ok(batches)
+        Ok((batches, bytes.checked_div(count)))
     }
 }
 
@@ -249,8 +305,9 @@ struct Walk<B> {
     limit: Option<usize>,
     /// Found, but not yet given out.
     found: KeyGroup,
-    /// A walk may come by a key again: a row must not.
-    seen: HashSet<Vec<u8>>,
+    found_rows: usize,
+    /// A walk without order may come by a key again: a row must not.
+    seen: Option<Seen>,
     ended: bool,
 }
 
@@ -275,7 +332,7 @@ impl<B: KvBackend> Walk<B> {
     }
 
     fn group_keys(&self) -> usize {
-        if self.reader.projection.fields().is_empty() {
+        if self.reader.is_decided_by_keys() {
             return self
                 .reader
                 .cx
@@ -293,15 +350,16 @@ impl<B: KvBackend> Walk<B> {
             let tuple = template.parse_key(&key)?;
             Some((key, tuple))
         });
-        let mut group = reader.passing(rows.collect(), &mut self.seen)?;
+        let mut group = reader.passing(rows.collect(), self.seen.as_mut())?;
+        self.found_rows += group.keys.len();
         self.found.keys.append(&mut group.keys);
         self.found.tuples.append(&mut group.tuples);
         let rows_max = reader.backend.scan_keys_max();
-        if self.seen.len() > rows_max {
+        if self.found_rows > rows_max {
             return Err(ConnectorError::new(
                 ErrorKind::LimitExceeded,
                 format!(
-                    "table {} has more than {rows_max} rows to walk",
+                    "table {} has more than {rows_max} keys to walk",
                     reader.definition.name()
                 ),
             )

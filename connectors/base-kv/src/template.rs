@@ -75,7 +75,7 @@ impl KeyTemplate {
         let Some(column) = columns.iter().find(|column| column.name == name) else {
             return Err(format!("names column \"{name}\", which is not among the columns"));
         };
-        let Some(key_type) = KeyType::of(column.column_type) else {
+        let Some(key_type) = KeyType::of(&column.column_type) else {
             return Err(format!(
                 "names column \"{name}\" of type {}; a key column is smallint, integer, bigint, text or date",
                 column.column_type
@@ -104,6 +104,13 @@ impl KeyTemplate {
         self.parts
             .iter()
             .map(|part| (part.column.as_str(), part.key_type))
+    }
+
+    /// The type of each key column and the literal that ends it.
+    pub(crate) fn ordered_parts(&self) -> impl Iterator<Item = (KeyType, &[u8])> {
+        self.parts
+            .iter()
+            .map(|part| (part.key_type, part.delimiter.as_slice()))
     }
 
     /// The key of `values`; `None` when no key can hold them: another type, or a part that contains its delimiter.

@@ -1,5 +1,6 @@
 //! Text to value, strictly: what Postgres prints is read, and nothing is rounded, guessed or cut.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use arrow::datatypes::i256;
@@ -90,6 +91,9 @@ pub(crate) fn parse_decimal128(text: &str, precision: u8, scale: u8) -> Result<i
         .map_err(|_| OUT_OF_RANGE)
 }
 
+/// Exponents beyond this are out of range whatever the digits are.
+const EXPONENT_MAX: u32 = 1000;
+
 /// The digits of the unscaled number, with its sign.
 fn unscaled_digits(text: &str, precision: u8, scale: u8) -> Result<String, Problem> {
     const NOT_NUMERIC: Problem = "is not a decimal number";
@@ -98,11 +102,16 @@ fn unscaled_digits(text: &str, precision: u8, scale: u8) -> Result<String, Probl
         Some(b'+') => ("", &text[1..]),
         _ => ("", text),
     };
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        None => (unsigned, 0),
+        Some((mantissa, exponent)) => (mantissa, parse_integer::<i32>(exponent).map_err(|_| NOT_NUMERIC)?),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() && fraction.is_empty() || !is_digits(whole) || !is_digits(fraction) {
         return Err(NOT_NUMERIC);
     }
+    let (whole, fraction) = shifted(whole, fraction, exponent)?;
     let scale = usize::from(scale);
     let (kept, surplus) = fraction.split_at(fraction.len().min(scale));
     if surplus.bytes().any(|byte| byte != b'0') {
@@ -113,6 +122,50 @@ fn unscaled_digits(text: &str, precision: u8, scale: u8) -> Result<String, Probl
         return Err(OUT_OF_RANGE);
     }
     Ok(format!("{sign}0{whole}{kept:0<scale$}"))
+}
+
+/// The digits before and behind the point after it was moved by `exponent` places.
+fn shifted<'a>(
+    whole: &'a str,
+    fraction: &'a str,
+    exponent: i32,
+) -> Result<(Cow<'a, str>, Cow<'a, str>), Problem> {
+    let is_zero = whole.bytes().chain(fraction.bytes()).all(|byte| byte == b'0');
+    if exponent == 0 || is_zero {
+        return Ok((Cow::Borrowed(whole), Cow::Borrowed(fraction)));
+    }
+    if exponent.unsigned_abs() > EXPONENT_MAX {
+        return Err(OUT_OF_RANGE);
+    }
+    let places = usize::try_from(exponent.unsigned_abs()).unwrap_or(usize::MAX);
+    let (whole, fraction) = if exponent > 0 {
+        let fraction = format!("{fraction:0<places$}");
+        let (moved, rest) = fraction.split_at(places);
+        (format!("{whole}{moved}"), rest.to_owned())
+    } else {
+        let whole = format!("{whole:0>places$}");
+        let (rest, moved) = whole.split_at(whole.len() - places);
+        (rest.to_owned(), format!("{moved}{fraction}"))
+    };
+    Ok((Cow::Owned(whole), Cow::Owned(fraction)))
+}
+
+/// Reads a UUID, with its four hyphens or without any, as the text that Postgres prints.
+pub(crate) fn parse_uuid(text: &str) -> Result<String, Problem> {
+    const NOT_A_UUID: Problem = "is not a UUID of 32 hexadecimal digits";
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    let bytes = text.as_bytes();
+    let hyphenated = bytes.len() == 36 && HYPHENS.iter().all(|&at| bytes[at] == b'-');
+    let digits: String = text
+        .chars()
+        .filter(|&character| !hyphenated || character != '-')
+        .collect();
+    if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(NOT_A_UUID);
+    }
+    let digits = digits.to_ascii_lowercase();
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
+    Ok(parts.map(|part| &digits[part]).join("-"))
 }
 
 /// Reads `YYYY-MM-DD` as days since 1970-01-01.
@@ -154,6 +207,11 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<i64, Problem> {
     let date = naive_date(date).ok_or(NOT_A_TIMESTAMP)?;
     let micros = time.map_or(Some(0), micros_of_day).ok_or(NOT_A_TIMESTAMP)?;
     Ok(i64::from(days_since_epoch(date)) * MICROS_PER_DAY + micros)
+}
+
+/// Reads a time of day, `HH:MM[:SS[.ffffff]]`, as microseconds.
+pub(crate) fn parse_time(text: &str) -> Result<i64, Problem> {
+    micros_of_day(text).ok_or("is not a time of the form HH:MM:SS[.ffffff]")
 }
 
 /// Reads a timestamp that ends in `Z` or in an offset such as `+00`, `+0530` or `+05:30`, as microseconds since 1970 UTC.
@@ -271,7 +329,20 @@ mod tests {
             Err("has more fractional digits than the scale")
         );
         assert_eq!(parse_decimal128("10.00", 3, 2), Err("is out of range"));
-        for text in ["", ".", "-", "1e3", "NaN", "1.2.3", "--1", "1.-2"] {
+        assert_eq!(parse_decimal128("1.5e3", 12, 2), Ok(150_000));
+        assert_eq!(parse_decimal128("-12.5E-1", 12, 2), Ok(-125));
+        assert_eq!(parse_decimal128("5e-2", 12, 2), Ok(5));
+        assert_eq!(parse_decimal128("12345e-2", 5, 2), Ok(12345));
+        assert_eq!(parse_decimal128("0e999999999", 3, 2), Ok(0));
+        assert_eq!(parse_decimal128("1e999999999", 12, 2), Err("is out of range"));
+        assert_eq!(parse_decimal128("1e10", 12, 2), Err("is out of range"));
+        assert_eq!(
+            parse_decimal128("1e-3", 12, 2),
+            Err("has more fractional digits than the scale")
+        );
+        for text in [
+            "", ".", "-", "1e", "e3", "1e3.5", "1e3e3", "NaN", "1.2.3", "--1", "1.-2",
+        ] {
             assert_eq!(
                 parse_decimal128(text, 12, 2),
                 Err("is not a decimal number"),
@@ -297,6 +368,36 @@ mod tests {
         assert!(parse_timestamp("1970-01-01 00:00:00.0000001").is_err());
         assert!(parse_timestamp("1970-01-01 24:00:00").is_err());
         assert!(parse_timestamp("1970-01-01 00:00:00+00").is_err());
+    }
+
+    #[test]
+    fn a_uuid_has_one_spelling() {
+        let canonical = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+        for text in [
+            canonical,
+            "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+            "a0eebc999c0b4ef8bb6d6bb9bd380a11",
+        ] {
+            assert_eq!(parse_uuid(text).as_deref(), Ok(canonical));
+        }
+        for text in [
+            "",
+            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1",
+            "a0eebc999c0b-4ef8-bb6d-6bb9bd380a11-",
+            "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}",
+            "g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+        ] {
+            assert!(parse_uuid(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_within_a_day() {
+        assert_eq!(parse_time("00:00"), Ok(0));
+        assert_eq!(parse_time("23:59:59.999999"), Ok(86_399_999_999));
+        for text in ["24:00:00", "1:00", "12:00:00+01", "12:00:60", ""] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
     }
 
     #[test]

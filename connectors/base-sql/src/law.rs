@@ -12,7 +12,9 @@
 //!   collation compares bytes. Bytes: exact.
 //! - Days and times ([`temporal`]): `=` and IN are exact; ranges and inequalities let zero dates through: supersets.
 //! - IS NULL and IS NOT NULL: exact, except where a zero date is NULL only here.
+//! - Columns of sources with dynamic types ([`dynamic`]): what does not fit is looked for, or kept out.
 
+mod dynamic;
 mod numbers;
 mod pattern;
 mod temporal;
@@ -69,7 +71,7 @@ pub fn judge(expr: &Expr, schema: &Schema, profiles: &[ColumnProfile]) -> (Pushd
 pub fn key_condition(columns: &[(usize, &ColumnProfile)], keys: &[Vec<ScalarValue>]) -> Option<RemoteExpr> {
     if let [(index, profile)] = columns {
         let values: Vec<_> = keys.iter().flatten().collect();
-        return possible(equals_any(*index, profile, &values, Sense::Is));
+        return possible(equals_key(*index, profile, &values));
     }
     let tuples: Vec<_> = keys
         .iter()
@@ -77,14 +79,21 @@ pub fn key_condition(columns: &[(usize, &ColumnProfile)], keys: &[Vec<ScalarValu
             let equalities: Option<Vec<_>> = columns
                 .iter()
                 .zip(key)
-                .map(|((index, profile), value)| {
-                    possible(compares(*index, profile, Comparison::Equal, value))
-                })
+                .map(|((index, profile), value)| possible(equals_key(*index, profile, &[value])))
                 .collect();
             equalities.map(RemoteExpr::And)
         })
         .collect();
     (!tuples.is_empty()).then_some(RemoteExpr::Or(tuples))
+}
+
+/// Equality with one of `values`, none of them NULL.
+fn equals_key(index: usize, profile: &ColumnProfile, values: &[&ScalarValue]) -> Judged {
+    match (&profile.kind, values) {
+        (ColumnKind::Dynamic(dynamic), _) => dynamic::equals_key(index, dynamic, values),
+        (_, [value]) => compares(index, profile, Comparison::Equal, value),
+        _ => equals_any(index, profile, values, Sense::Is),
+    }
 }
 
 fn possible(judged: Judged) -> Option<RemoteExpr> {
@@ -187,7 +196,19 @@ impl Judge<'_> {
             Expr::IsNull(inner) => self.null_test(inner, sense),
             Expr::IsNotNull(inner) => self.null_test(inner, sense.flipped_if(true)),
             Expr::Like(like) => self.like(like, sense),
+            Expr::Column(_) => self.truth(expr, sense),
             _ => Judged::declined("this expression is not known to mean the same there"),
+        }
+    }
+
+    /// A column that is a condition itself.
+    fn truth(&self, expr: &Expr, sense: Sense) -> Judged {
+        match self.column(expr) {
+            Ok((index, profile)) => match &profile.kind {
+                ColumnKind::Dynamic(dynamic) => dynamic::truth(index, dynamic, sense == Sense::Is),
+                _ => opaque(profile),
+            },
+            Err(reason) => Judged::Declined(reason),
         }
     }
 
@@ -254,6 +275,9 @@ impl Judge<'_> {
         };
         match (&profile.kind, sense) {
             (ColumnKind::Opaque, _) => opaque(profile),
+            (ColumnKind::Dynamic(dynamic), sense) => {
+                dynamic::null_test(index, dynamic, sense == Sense::IsNot)
+            }
             (
                 ColumnKind::Date { zero_dates: true }
                 | ColumnKind::DateTime { zero_dates: true, .. }
@@ -282,7 +306,12 @@ impl Judge<'_> {
         match self.column(&like.expr) {
             Ok((index, profile)) => {
                 let negated = sense.flipped_if(like.negated) == Sense::IsNot;
-                text::matches_pattern(index, profile, pattern, negated)
+                match &profile.kind {
+                    ColumnKind::Dynamic(dynamic) => {
+                        dynamic::matches_pattern(index, dynamic, pattern, negated)
+                    }
+                    _ => text::matches_pattern(index, profile, pattern, negated),
+                }
             }
             Err(reason) => Judged::Declined(reason),
         }
@@ -420,6 +449,7 @@ fn compares(index: usize, profile: &ColumnProfile, comparison: Comparison, value
         ColumnKind::Date { .. } | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } => {
             temporal::compares(index, &profile.kind, comparison, value)
         }
+        ColumnKind::Dynamic(dynamic) => dynamic::compares(index, dynamic, comparison, value),
         ColumnKind::Opaque => opaque(profile),
     }
 }
@@ -456,6 +486,7 @@ fn equals_any(index: usize, profile: &ColumnProfile, values: &[&ScalarValue], se
         ColumnKind::Date { .. } | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } => {
             temporal::equals_any(index, &profile.kind, &values, negated)
         }
+        ColumnKind::Dynamic(dynamic) => dynamic::equals_any(index, dynamic, &values, negated),
         ColumnKind::Opaque => opaque(profile),
     }
 }

@@ -6,12 +6,14 @@
 //! On a query's path: [`SqlTable`] answers `pushdown` with [`judge`], and `read` or `get` with a [`RemoteSelect`] that
 //! is printed once and handed to the backend.
 
+mod dynamic;
 mod law;
 mod print;
 mod profile;
 mod remote;
 mod sql_table;
 
+pub use dynamic::{DynamicProfile, Fit, IndexCollation, ValueClass};
 pub use law::{judge, key_condition};
 pub use print::{Dialect, Statement, statement_tag};
 pub use profile::{ColumnKind, ColumnProfile, TextEncoding, TextOrder, TextProfile};

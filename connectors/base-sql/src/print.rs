@@ -14,6 +14,36 @@ use crate::remote::{ColumnForm, RemoteColumn, RemoteExpr, RemoteSelect, RemoteVa
 pub enum Dialect {
     /// MySQL and MariaDB, in a session with `NO_BACKSLASH_ESCAPES`, without `ANSI_QUOTES`, names in `utf8mb4`.
     MySql,
+    /// SQLite 3.37 or newer, without double-quoted strings.
+    Sqlite,
+}
+
+impl Dialect {
+    /// Most values that one statement binds.
+    pub(crate) fn values_max(self) -> usize {
+        match self {
+            // The protocol counts them in 16 bits.
+            Self::MySql => 60_000,
+            // SQLITE_MAX_VARIABLE_NUMBER is 32,766.
+            Self::Sqlite => 30_000,
+        }
+    }
+
+    /// Most members that AND or OR has at one level.
+    fn members_max(self) -> usize {
+        match self {
+            Self::MySql => usize::MAX,
+            // Each adds a level to the parsed tree, of which 1,000 are allowed.
+            Self::Sqlite => 200,
+        }
+    }
+
+    fn quote(self) -> char {
+        match self {
+            Self::MySql => '`',
+            Self::Sqlite => '"',
+        }
+    }
 }
 
 /// A printed statement: `params` belong to the placeholders in order.
@@ -105,14 +135,15 @@ impl<'a> Printer<'a> {
             self.condition(filter, Place::InsideAnd);
         }
         if let Some(limit) = select.limit {
+            // No source counts further.
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             self.sql.push_str(&format!(" LIMIT {limit}"));
         }
     }
 
     fn condition(&mut self, condition: &RemoteExpr, place: Place) {
         match condition {
-            RemoteExpr::Constant(true) => self.sql.push_str("TRUE"),
-            RemoteExpr::Constant(false) => self.sql.push_str("FALSE"),
+            RemoteExpr::Constant(value) => self.constant(*value),
             RemoteExpr::Compare {
                 column,
                 comparison,
@@ -142,6 +173,12 @@ impl<'a> Printer<'a> {
                 self.value(&RemoteValue::plain(ScalarValue::from(pattern.as_str())));
                 self.sql.push_str(" ESCAPE '!'");
             }
+            RemoteExpr::StorageClass { index, name, negated } => {
+                self.sql.push_str("typeof(");
+                self.column_name(*index);
+                let comparison = if *negated { "<>" } else { "=" };
+                self.sql.push_str(&format!(") {comparison} '{name}'"));
+            }
             RemoteExpr::IsNull(index) => self.null_test(*index, " IS NULL"),
             RemoteExpr::IsNotNull(index) => self.null_test(*index, " IS NOT NULL"),
             RemoteExpr::And(members) => self.group(members, " AND ", Place::InsideAnd, place),
@@ -155,15 +192,44 @@ impl<'a> Printer<'a> {
         if enclosed {
             self.sql.push('(');
         }
+        let members_max = self.dialect.members_max();
+        if members.len() > members_max {
+            for (position, part) in members
+                .chunks(members.len().div_ceil(members_max).max(members_max))
+                .enumerate()
+            {
+                if position > 0 {
+                    self.sql.push_str(joint);
+                }
+                self.sql.push('(');
+                self.members(part, joint, inside);
+                self.sql.push(')');
+            }
+        } else {
+            self.members(members, joint, inside);
+        }
+        if enclosed {
+            self.sql.push(')');
+        }
+    }
+
+    fn members(&mut self, members: &[RemoteExpr], joint: &str, inside: Place) {
         for (position, member) in members.iter().enumerate() {
             if position > 0 {
                 self.sql.push_str(joint);
             }
             self.condition(member, inside);
         }
-        if enclosed {
-            self.sql.push(')');
-        }
+    }
+
+    fn constant(&mut self, value: bool) {
+        self.sql.push_str(match (self.dialect, value) {
+            (Dialect::MySql, true) => "TRUE",
+            (Dialect::MySql, false) => "FALSE",
+            // TRUE could be a column there.
+            (Dialect::Sqlite, true) => "1",
+            (Dialect::Sqlite, false) => "0",
+        });
     }
 
     fn null_test(&mut self, index: usize, test: &str) {
@@ -189,7 +255,12 @@ impl<'a> Printer<'a> {
 
     fn column(&mut self, column: RemoteColumn) {
         let (before, after) = match (self.dialect, column.form) {
-            (Dialect::MySql, ColumnForm::Plain) => ("", ""),
+            (_, ColumnForm::Plain) | (Dialect::MySql, ColumnForm::NoCase | ColumnForm::RightTrimmed) => {
+                ("", "")
+            }
+            (Dialect::Sqlite, ColumnForm::NoCase) => ("", " COLLATE NOCASE"),
+            (Dialect::Sqlite, ColumnForm::RightTrimmed) => ("", " COLLATE RTRIM"),
+            (Dialect::Sqlite, _) => ("", " COLLATE BINARY"),
             (Dialect::MySql, ColumnForm::Bytes) => ("CAST(", " AS BINARY)"),
             (Dialect::MySql, ColumnForm::ConvertedBytes) => ("CAST(CONVERT(", " USING utf8mb4) AS BINARY)"),
             (Dialect::MySql, ColumnForm::Characters) => ("", " COLLATE utf8mb4_bin"),
@@ -204,16 +275,16 @@ impl<'a> Printer<'a> {
 
     fn column_name(&mut self, index: usize) {
         let name = &self.columns[index];
-        quote_into(&mut self.sql, name);
+        quote_into(&mut self.sql, self.dialect.quote(), name);
     }
 
     fn identifier(&mut self, name: &str) {
-        quote_into(&mut self.sql, name);
+        quote_into(&mut self.sql, self.dialect.quote(), name);
     }
 
     fn value(&mut self, value: &RemoteValue) {
         match (self.dialect, value.form) {
-            (Dialect::MySql, ValueForm::Plain) => self.literal(&value.value),
+            (Dialect::MySql, ValueForm::Plain) | (Dialect::Sqlite, _) => self.literal(&value.value),
             (Dialect::MySql, ValueForm::Bytes) => {
                 self.sql.push_str("CAST(");
                 self.literal(&value.value);
@@ -244,10 +315,15 @@ enum Place {
     InsideOr,
 }
 
-fn quote_into(sql: &mut String, name: &str) {
-    sql.push('`');
-    sql.push_str(&name.replace('`', "``"));
-    sql.push('`');
+fn quote_into(sql: &mut String, quote: char, name: &str) {
+    sql.push(quote);
+    for character in name.chars() {
+        if character == quote {
+            sql.push(quote);
+        }
+        sql.push(character);
+    }
+    sql.push(quote);
 }
 
 /// A literal for EXPLAIN: quotes doubled, control characters spelled out.

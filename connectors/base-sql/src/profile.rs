@@ -3,6 +3,8 @@
 //! A connector fills a [`ColumnProfile`] when it loads a table. Whatever it does not recognise is
 //! [`ColumnKind::Opaque`], and nothing is ever pushed on that.
 
+use crate::dynamic::DynamicProfile;
+
 /// One column as its source sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnProfile {
@@ -48,6 +50,8 @@ pub enum ColumnKind {
     Text(TextProfile),
     /// Bytes, compared byte by byte, without padding.
     Binary,
+    /// A column of a source in which any value may stand in any column.
+    Dynamic(DynamicProfile),
     /// Anything else: no filter is pushed.
     Opaque,
 }
@@ -129,6 +133,7 @@ impl ColumnProfile {
             | ColumnKind::DateTime { .. }
             | ColumnKind::Binary => true,
             ColumnKind::Text(text) => text.order == TextOrder::Bytes || text.encoding.allows_index_half(),
+            ColumnKind::Dynamic(dynamic) => dynamic.is_lookup_key(),
             ColumnKind::Float | ColumnKind::Timestamp { .. } | ColumnKind::Opaque => false,
         }
     }

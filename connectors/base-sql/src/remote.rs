@@ -55,6 +55,15 @@ pub enum RemoteExpr {
         /// Whether it is NOT LIKE.
         negated: bool,
     },
+    /// Whether the value of a column is, or is not, stored as a value of this class: `typeof(column) = 'integer'`.
+    StorageClass {
+        /// The column.
+        index: usize,
+        /// The class, in the source's word.
+        name: &'static str,
+        /// Whether it must be another, or NULL.
+        negated: bool,
+    },
     /// `column IS NULL`.
     IsNull(usize),
     /// `column IS NOT NULL`.
@@ -98,6 +107,10 @@ pub enum ColumnForm {
     Plain,
     /// The bytes of a column that is stored in UTF-8.
     Bytes,
+    /// A text under the collation that leaves out the case of ASCII letters.
+    NoCase,
+    /// A text under the collation that leaves out trailing blanks.
+    RightTrimmed,
     /// The bytes of UTF-8 that a column converts to.
     ConvertedBytes,
     /// The characters of a column stored in `utf8mb4`, without any language's rules: for patterns.
@@ -162,7 +175,7 @@ impl RemoteExpr {
     /// How many values the printed condition binds.
     pub fn values_len(&self) -> usize {
         match self {
-            Self::Constant(_) | Self::IsNull(_) | Self::IsNotNull(_) => 0,
+            Self::Constant(_) | Self::StorageClass { .. } | Self::IsNull(_) | Self::IsNotNull(_) => 0,
             Self::Compare { .. } | Self::Like { .. } => 1,
             Self::In { values, .. } => values.len(),
             Self::And(members) | Self::Or(members) => members.iter().map(Self::values_len).sum(),

@@ -22,8 +22,6 @@ use crate::remote::{RemoteExpr, RemoteSelect};
 
 /// Most keys of one statement: MariaDB turns lists of 1,000 into a subquery, MySQL's optimizer has a memory limit.
 const KEYS_PER_STATEMENT_MAX: usize = 500;
-/// Most values of one statement: the protocol counts them in 16 bits.
-const VALUES_PER_STATEMENT_MAX: usize = 60_000;
 
 /// The statements of one read, printed as they are needed.
 pub type Statements = Box<dyn Iterator<Item = Result<Statement>> + Send + Sync>;
@@ -38,6 +36,8 @@ pub struct SqlRead {
     pub schema: SchemaRef,
     /// The profiles of the schema's columns, in its order.
     pub columns: Vec<ColumnProfile>,
+    /// Whether each row has one value more behind these: its id, for errors about its other values.
+    pub row_ids: bool,
 }
 
 /// A source that runs printed statements.
@@ -74,6 +74,8 @@ pub struct SqlTable<B> {
     column_names: Arc<[String]>,
     statistics: Arc<TableStatistics>,
     keys: Vec<Vec<usize>>,
+    /// Whether `column_names` has one name more: the row's id.
+    row_ids: bool,
 }
 
 impl<B: SqlBackend> SqlTable<B> {
@@ -105,7 +107,17 @@ impl<B: SqlBackend> SqlTable<B> {
             profiles: profiles.into(),
             statistics: Arc::new(statistics),
             keys,
+            row_ids: false,
         })
+    }
+
+    /// Has every row come with its id, which the source calls `name`.
+    #[must_use]
+    pub fn with_row_id(mut self, name: &str) -> Self {
+        let names = self.profiles.iter().map(|profile| profile.name.as_str());
+        self.column_names = names.chain([name]).map(ToOwned::to_owned).collect();
+        self.row_ids = true;
+        self
     }
 
     /// The statement for `scan`: its columns, its pushed filters and, where all of them are exact, its limit.
@@ -127,7 +139,7 @@ impl<B: SqlBackend> SqlTable<B> {
         Ok(RemoteSelect {
             table: self.name.clone(),
             columns: Arc::clone(&self.column_names),
-            outputs: scan.projection.clone(),
+            outputs: self.outputs(scan),
             filters,
             limit: scan.limit.filter(|_| scan.all_exact()),
         })
@@ -145,8 +157,18 @@ impl<B: SqlBackend> SqlTable<B> {
             statements,
             schema: scan.projected_schema(),
             columns,
+            row_ids: self.row_ids && !scan.projection.is_empty(),
         };
         Ok(self.backend.run(read, cx))
+    }
+
+    /// The columns of `scan`, and the row's id unless no value is read.
+    fn outputs(&self, scan: &Scan) -> Vec<usize> {
+        let mut outputs = scan.projection.clone();
+        if self.row_ids && !outputs.is_empty() {
+            outputs.push(self.profiles.len());
+        }
+        outputs
     }
 
     fn too_many_values(&self) -> ConnectorError {
@@ -155,7 +177,8 @@ impl<B: SqlBackend> SqlTable<B> {
             format!("the filters on table {} hold too many literals", self.name),
         )
         .hint(format!(
-            "A statement for the source binds at most {VALUES_PER_STATEMENT_MAX} values; put long lists into a table and join it."
+            "A statement for the source binds at most {} values; put long lists into a table and join it.",
+            self.backend.dialect().values_max()
         ))
     }
 }
@@ -180,7 +203,7 @@ impl<B: SqlBackend> Table for SqlTable<B> {
 
     async fn read(&self, scan: &Scan, _split: &Split, cx: &ReadContext) -> Result<BatchStream> {
         let select = self.select(scan)?;
-        if values_len(&select) > VALUES_PER_STATEMENT_MAX {
+        if values_len(&select) > self.backend.dialect().values_max() {
             return Err(self.too_many_values());
         }
         let statement = select.print(self.backend.dialect(), &cx.query_id);
@@ -222,7 +245,8 @@ impl<B: SqlBackend> Lookup for SqlTable<B> {
             ..self.select(scan)?
         };
         // A text key is bound twice, once for each of its two forms.
-        let room = VALUES_PER_STATEMENT_MAX.saturating_sub(values_len(&select)) / (2 * columns.len());
+        let values_max = self.backend.dialect().values_max();
+        let room = values_max.saturating_sub(values_len(&select)) / (2 * columns.len());
         if room == 0 {
             return Err(self.too_many_values());
         }

@@ -21,10 +21,12 @@ const SCHEMAS: &str = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA";
 const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
     WHERE TABLE_SCHEMA = ? AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')";
 const COLUMNS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, \
-    NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_SET_NAME, COLLATION_NAME \
+    NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_SET_NAME, COLLATION_NAME, \
+    CHARACTER_OCTET_LENGTH \
     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION";
-const SIZE: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS, AVG_ROW_LENGTH \
-    FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
+const TABLE: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS, AVG_ROW_LENGTH, TABLE_COMMENT \
+    FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+    AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')";
 const INDEXES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, CARDINALITY, SUB_PART, \
     INDEX_TYPE FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
     ORDER BY INDEX_NAME, SEQ_IN_INDEX";
@@ -83,18 +85,31 @@ pub(crate) async fn table(lease: Lease, name: &TableName) -> Result<Option<SqlTa
     if is_hidden(&name.schema) {
         return Err(unknown_schema(&name.catalog, &name.schema));
     }
-    let (columns, lease) = rows_of(lease, COLUMNS, name).await?;
-    if columns.is_empty() {
+    let (table, lease) = rows_of(lease, TABLE, name).await?;
+    let Some(table) = table.first() else {
         let lease = known_schema(lease, &name.catalog, &name.schema).await?;
         lease.give_back();
         return Ok(None);
-    }
-    let (size, lease) = rows_of(lease, SIZE, name).await?;
+    };
+    let (columns, lease) = rows_of(lease, COLUMNS, name).await?;
     let (indexes, lease) = rows_of(lease, INDEXES, name).await?;
     lease.give_back();
+    if columns.is_empty() {
+        return Err(without_columns(name, value(table, 4)?));
+    }
     let columns = columns.iter().map(native_column).collect::<Result<Vec<_>>>()?;
     let indexes = index_prefixes(&indexes, &columns)?;
-    Ok(Some(parts(name, &columns, size.first(), indexes)?))
+    Ok(Some(parts(name, &columns, table, indexes)?))
+}
+
+/// A view over tables that are gone or that its definer may not read; the server says so in its comment.
+fn without_columns(name: &TableName, comment: Option<String>) -> ConnectorError {
+    let message = format!("table {name} has no columns that can be read");
+    let error = ConnectorError::new(ErrorKind::Source, message);
+    match comment.filter(|comment| !comment.is_empty()) {
+        Some(comment) => error.detail(format!("The server says: {}.", comment.trim_end_matches('.'))),
+        None => error,
+    }
 }
 
 /// The rows of `sql`, whose first two columns are schema and table, that are about exactly this table.
@@ -121,13 +136,14 @@ fn native_column(row: &Row) -> Result<NativeColumn> {
         fraction_digits: value(row, 8)?,
         charset: value(row, 9)?,
         collation: value(row, 10)?,
+        octets_max: value(row, 11)?,
     })
 }
 
 fn parts(
     name: &TableName,
     columns: &[NativeColumn],
-    size: Option<&Row>,
+    table: &Row,
     mut prefixes: Vec<IndexPrefix>,
 ) -> Result<SqlTableParts> {
     let mut estimates = vec![ColumnEstimate::default(); columns.len()];
@@ -138,13 +154,7 @@ fn parts(
             estimate.distinct = estimate.distinct.max(Some(distinct));
         }
     }
-    let (rows, row_bytes) = match size {
-        Some(row) => (
-            value(row, 2)?,
-            value::<Option<u64>>(row, 3)?.filter(|bytes| *bytes > 0),
-        ),
-        None => (None, None),
-    };
+    let stored = value::<Option<u64>>(table, 3)?.filter(|bytes| *bytes > 0);
     // The most selective first: what is unique, then what has most values.
     prefixes.sort_by_key(|prefix| (!prefix.unique, std::cmp::Reverse(prefix.distinct)));
     let fields: Vec<_> = columns
@@ -159,12 +169,25 @@ fn parts(
         schema: Arc::new(Schema::new(fields)),
         profiles: columns.iter().map(NativeColumn::profile).collect(),
         statistics: TableStatistics {
-            rows,
-            row_bytes,
+            rows: value(table, 2)?,
+            row_bytes: stored.map(|stored| decoded_width(stored, columns)),
             columns: estimates,
         },
         indexes: prefixes.into_iter().map(|prefix| prefix.columns).collect(),
     })
+}
+
+/// About how many bytes a row takes here that takes `stored` bytes there.
+///
+/// Columns of fixed width take theirs; the others share what is left of the stored row, and hold no more than their
+/// types allow.
+fn decoded_width(stored: u64, columns: &[NativeColumn]) -> u64 {
+    let fixed: u64 = columns.iter().filter_map(NativeColumn::fixed_width).sum();
+    let others = columns.iter().filter(|column| column.fixed_width().is_none());
+    let most = others.fold(0_u64, |most, column| {
+        most.saturating_add(column.octets_max.unwrap_or(u64::MAX))
+    });
+    fixed.saturating_add(stored.saturating_sub(fixed).min(most))
 }
 
 /// The leading columns of an index.

@@ -7,6 +7,7 @@ use causeway_base_sql::SqlTable;
 use causeway_spi::{Connector, ConnectorOptions, Result, Table, TableName};
 
 use crate::catalog;
+use crate::grants;
 use crate::options::MySqlOptions;
 use crate::pool::Pool;
 use crate::reader::MySqlBackend;
@@ -41,6 +42,14 @@ impl Connector for MySqlConnector {
         let (_, lease) = lease.rows("SELECT 1", vec![]).await?;
         lease.give_back();
         Ok(())
+    }
+
+    async fn needs(&self) -> Result<Option<String>> {
+        grants::needs(&self.pool).await.map(Some)
+    }
+
+    async fn excess(&self) -> Result<Vec<String>> {
+        grants::excess(&self.pool).await
     }
 
     async fn schemas(&self) -> Result<Vec<String>> {

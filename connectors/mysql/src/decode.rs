@@ -20,6 +20,8 @@ use mysql_async::Value;
 pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// Days from 0000-03-01 to 1970-01-01 in the proleptic Gregorian calendar.
 const DAYS_TO_1970: i64 = 719_468;
+/// Digits that 64 bits always hold.
+const U64_DIGITS: usize = 19;
 /// Days of 400 years.
 const DAYS_PER_ERA: i64 = 146_097;
 
@@ -162,6 +164,7 @@ fn invalid(table: &TableName, column: &ColumnDecoder, refusal: Refusal) -> Conne
         "The column has the type {}: {refusal}.",
         column.native_type
     ))
+    .hint("If the table was changed a moment ago, run the query again.")
 }
 
 /// About how many bytes a value takes on the wire and in a batch.
@@ -219,7 +222,7 @@ impl Builder {
             },
             Self::Date(builder) => builder.append_option(match value {
                 Value::NULL => None,
-                Value::Date(year, month, day, ..) => days(year, month, day)
+                Value::Date(year, month, day, 0, 0, 0, 0) => days(year, month, day)
                     .map(i32::try_from)
                     .transpose()
                     .map_err(|_| OUT_OF_RANGE)?,
@@ -276,13 +279,20 @@ fn decimal128(value: &Value, scale: usize) -> Result<Option<i128>, Refusal> {
         Value::UInt(number) if scale == 0 => Ok(Some(i128::from(*number))),
         Value::Bytes(text) => {
             let (negative, digits) = decimal_digits(text, scale)?;
-            let mut number: i128 = 0;
-            for digit in digits {
-                number = number
-                    .checked_mul(10)
-                    .and_then(|number| number.checked_add(i128::from(digit)))
-                    .ok_or(NOT_A_DECIMAL)?;
-            }
+            let number = match text.len() + scale < U64_DIGITS {
+                // Arithmetic in 64 bits is several times faster, and most decimals are short.
+                true => i128::from(digits.fold(0_u64, |number, digit| number * 10 + u64::from(digit))),
+                false => {
+                    let mut number: i128 = 0;
+                    for digit in digits {
+                        number = number
+                            .checked_mul(10)
+                            .and_then(|number| number.checked_add(i128::from(digit)))
+                            .ok_or(NOT_A_DECIMAL)?;
+                    }
+                    number
+                }
+            };
             Ok(Some(if negative { -number } else { number }))
         }
         _ => Err(OTHER_TYPE),

@@ -1,5 +1,7 @@
 //! What the server and the driver report, by kind, in words that name the catalog and the table.
 
+use std::io;
+
 use causeway_spi::{ConnectorError, ErrorKind, TableName};
 use mysql_async::{DriverError, Error, IoError};
 
@@ -48,10 +50,13 @@ fn is_goodbye(code: u16) -> bool {
 pub(crate) fn translate(error: Error, doing: Doing<'_>) -> ConnectorError {
     let translated = match &error {
         Error::Server(server) => return server_error(server.code, &server.message, doing).source(error),
+        // What is wrong with the other side's certificate or records is invalid data to the socket.
+        Error::Io(IoError::Io(io)) if io.kind() == io::ErrorKind::InvalidData => {
+            tls_error(&io.to_string(), doing)
+        }
         Error::Io(IoError::Io(io)) => unavailable(doing).detail(sentence(&io.to_string())),
-        Error::Io(tls) => unavailable(doing)
-            .detail(sentence(&tls.to_string()))
-            .hint("Check the options tls and tls_ca of the catalog."),
+        Error::Io(tls) => tls_error(&tls.to_string(), doing),
+        Error::Driver(DriverError::NoKeyFound) => tls_error("option key_file holds no usable key", doing),
         Error::Driver(DriverError::ConnectionClosed) => {
             unavailable(doing).detail("The server closed the connection.")
         }
@@ -65,7 +70,7 @@ pub(crate) fn translate(error: Error, doing: Doing<'_>) -> ConnectorError {
         .hint("Raise max_allowed_packet on the server."),
         Error::Driver(DriverError::NoClientSslFlagFromServer) => unavailable(doing)
             .detail("The server does not offer TLS.")
-            .hint("Set up TLS on the server, or set tls = \"off\"."),
+            .hint("Set up TLS on the server, or set tls = \"off\" if the network is yours."),
         Error::Driver(
             DriverError::UnknownAuthPlugin { .. }
             | DriverError::MysqlOldPasswordDisabled
@@ -105,16 +110,49 @@ fn server_error(code: u16, message: &str, doing: Doing<'_>) -> ConnectorError {
         (1044 | 1045 | 1142 | 1143 | 1227 | 1370, _) => {
             (ErrorKind::NotPermitted, format!("permission denied for {object}"))
         }
-        (1205 | 1969 | 3024, _) => (ErrorKind::Timeout, format!("{object} did not answer in time")),
+        (1205, _) => (
+            ErrorKind::Timeout,
+            format!("{object} was locked at the server for too long"),
+        ),
+        (1969 | 3024, _) => return too_old(&object).detail(server_says(code, message)),
         (code, _) if is_goodbye(code) => {
             return unavailable(doing).detail(sentence(message));
         }
         _ => (ErrorKind::Source, format!("could not read {object}")),
     };
-    ConnectorError::new(kind, text).detail(format!(
+    ConnectorError::new(kind, text).detail(server_says(code, message))
+}
+
+fn server_says(code: u16, message: &str) -> String {
+    format!(
         "The server says: {} (error {code}).",
         message.trim_end_matches('.')
-    ))
+    )
+}
+
+/// The server has stopped a statement by the limit that its session was given.
+fn too_old(object: &str) -> ConnectorError {
+    ConnectorError::new(
+        ErrorKind::Timeout,
+        format!("the server stopped reading {object} because it took too long"),
+    )
+    .hint("The option statement_time_max of the catalog bounds a statement's life there.")
+}
+
+fn tls_error(text: &str, doing: Doing<'_>) -> ConnectorError {
+    let hint = if text.contains("UnknownIssuer") {
+        "The server's certificate must be signed by an authority in ca_file, or by a public one without it."
+    } else if text.contains("not valid for name") {
+        "The host in url must be one of the certificate's names; tls = \"verify-ca\" accepts any."
+    } else {
+        "Check the options tls, ca_file, cert_file and key_file of the catalog."
+    };
+    unavailable(doing)
+        .detail(format!(
+            "No trusted TLS connection could be made: {}.",
+            text.trim_end_matches('.')
+        ))
+        .hint(hint)
 }
 
 fn unavailable(doing: Doing<'_>) -> ConnectorError {
@@ -135,7 +173,10 @@ fn login_refused(catalog: &str) -> ConnectorError {
         ErrorKind::LoginRefused,
         format!("could not log in to catalog {catalog}"),
     )
-    .hint("Check the options url and password of the catalog, and the account on the server.")
+    .hint(
+        "Check the options url and password of the catalog, and the account on the server: it may require TLS or a \
+         client certificate (cert_file).",
+    )
 }
 
 /// The server did not answer before `deadline`.

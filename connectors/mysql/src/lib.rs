@@ -9,10 +9,14 @@ mod catalog;
 mod connector;
 mod decode;
 mod error;
+mod grants;
 mod options;
 mod pool;
 mod reader;
 mod session;
+mod stop;
+mod tls;
 mod types;
 
-pub use options::{MySqlOptions, Tls};
+pub use options::MySqlOptions;
+pub use tls::Tls;

@@ -14,10 +14,13 @@ use url::Url;
 
 use crate::connector::MySqlConnector;
 use crate::pool::{Pool, PoolLimits};
+use crate::tls::{Tls, TlsOptions};
 
 const DEFAULT_PORT: u16 = 3306;
 const CONNECTIONS_MAX: usize = 64;
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+const STATEMENT_TIME_MIN: Duration = Duration::from_secs(1);
+const STATEMENT_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Sessions idle for longer than this are told apart from dead ones by the network's own probes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -32,13 +35,23 @@ pub struct MySqlOptions {
     /// The login's password, `{ env = "NAME" }` or `{ file = "/path" }`. None by default.
     #[serde(default)]
     pub password: Option<Secret>,
-    /// Whether the connection is encrypted: `off` (default) or `required`, which checks the server's certificate.
+    /// Whether connections are encrypted: `off`, `require` (with whatever certificate), `verify-ca` (one of a trusted
+    /// authority) or `verify-full` (one of a trusted authority for this host).
+    ///
+    /// `off` for a server on loopback and `verify-full` for any other by default.
     #[serde(default)]
-    pub tls: Tls,
-    /// A PEM file of the authorities that sign the server's certificate, with `tls = "required"`. The public ones by
-    /// default.
+    pub tls: Option<Tls>,
+    /// A PEM file of the authorities that may sign the server's certificate, with `verify-ca` and `verify-full`. The
+    /// public ones by default.
     #[serde(default)]
-    pub tls_ca: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file of the certificate, and those between it and its authority, by which the client shows who it is.
+    /// None by default.
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
+    /// A PEM file of the key of `cert_file`, not encrypted.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
     /// Most connections that read at the same time, 1 to 64, 4 by default. One more may be open to stop statements.
     #[serde(default = "default_connections")]
     pub connections: usize,
@@ -54,17 +67,15 @@ pub struct MySqlOptions {
     /// Longest wait for the server's list of schemas, tables or columns, up to 1h, `"30s"` by default.
     #[serde(default = "default_timeout", deserialize_with = "deserialize_duration")]
     pub metadata_timeout: Duration,
-}
-
-/// Whether a connection is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tls {
-    /// Plain TCP.
-    #[default]
-    Off,
-    /// TLS, or no connection.
-    Required,
+    /// Longest life of a statement at the server, 1s to 168h, `"12h"` by default: the server itself stops what is older.
+    ///
+    /// It bounds what is left when this process is killed, and how long a cursor may be read: a statement lives until
+    /// its last row is taken.
+    #[serde(
+        default = "default_statement_time_max",
+        deserialize_with = "deserialize_duration"
+    )]
+    pub statement_time_max: Duration,
 }
 
 fn default_connections() -> usize {
@@ -79,12 +90,18 @@ fn default_timeout() -> Duration {
     Duration::from_secs(30)
 }
 
+fn default_statement_time_max() -> Duration {
+    Duration::from_secs(12 * 3600)
+}
+
 impl ConnectorOptions for MySqlOptions {
     const KIND: &'static str = "mysql";
 
     fn open(self, catalog: &str) -> Result<Arc<dyn Connector>> {
         let mut problems = self.problems();
         let place = parse_url(&self.url).map_err(|problem| problems.insert(0, problem));
+        let host = place.as_ref().map_or("", |place| place.host.as_str());
+        let encryption = self.tls_options().for_host(host, &mut problems);
         let (Ok(place), true) = (place, problems.is_empty()) else {
             return Err(ConnectorError::new(
                 ErrorKind::Configuration,
@@ -97,8 +114,9 @@ impl ConnectorOptions for MySqlOptions {
             connect_timeout: self.connect_timeout,
             connection_wait: self.connection_wait,
             request_timeout: self.metadata_timeout,
+            statement_time: self.statement_time_max,
         };
-        let pool = Pool::new(catalog, address, self.driver_options(place), limits);
+        let pool = Pool::new(catalog, address, self.driver_options(place, encryption), limits);
         Ok(Arc::new(MySqlConnector::new(catalog, Arc::new(pool))))
     }
 }
@@ -120,25 +138,28 @@ impl MySqlOptions {
                 problems.push(format!("option {name} must be between 1ms and 1h"));
             }
         }
-        if self.tls_ca.is_some() && self.tls == Tls::Off {
-            problems.push("option tls_ca needs tls = \"required\"".to_owned());
+        if !(STATEMENT_TIME_MIN..=STATEMENT_TIME_MAX).contains(&self.statement_time_max) {
+            problems.push("option statement_time_max must be between 1s and 168h".to_owned());
         }
         problems
     }
 
-    fn driver_options(&self, place: Place) -> Opts {
-        let tls = (self.tls == Tls::Required).then(|| match &self.tls_ca {
-            Some(path) => SslOpts::default()
-                .with_root_certs(vec![path.clone().into()])
-                .with_disable_built_in_roots(true),
-            None => SslOpts::default(),
-        });
+    fn tls_options(&self) -> TlsOptions<'_> {
+        TlsOptions {
+            tls: self.tls,
+            ca_file: self.ca_file.as_ref(),
+            cert_file: self.cert_file.as_ref(),
+            key_file: self.key_file.as_ref(),
+        }
+    }
+
+    fn driver_options(&self, place: Place, encryption: Option<SslOpts>) -> Opts {
         OptsBuilder::default()
             .ip_or_hostname(place.host)
             .tcp_port(place.port)
             .user(Some(place.user))
             .pass(self.password.as_ref().map(Secret::expose))
-            .ssl_opts(tls)
+            .ssl_opts(encryption)
             .prefer_socket(false)
             .tcp_keepalive(Some(TCP_KEEPALIVE))
             // Statements carry the query's id, so a cache by text would hold only what is never used again.
@@ -196,12 +217,15 @@ mod tests {
         MySqlOptions {
             url: url.to_owned(),
             password: None,
-            tls: Tls::Off,
-            tls_ca: None,
+            tls: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             connections: 4,
             connect_timeout: default_connect_timeout(),
             connection_wait: default_timeout(),
             metadata_timeout: default_timeout(),
+            statement_time_max: default_statement_time_max(),
         }
     }
 
@@ -234,10 +258,11 @@ mod tests {
         let mut both = options("mysql://app@h");
         both.connections = 65;
         both.connect_timeout = Duration::ZERO;
+        both.statement_time_max = Duration::from_millis(999);
+        both.cert_file = Some("client.pem".into());
         let message = both.open("shop").unwrap_err().message().to_owned();
-        assert!(
-            message.contains("connections") && message.contains("connect_timeout"),
-            "{message}"
-        );
+        for option in ["connections", "connect_timeout", "statement_time_max", "key_file"] {
+            assert!(message.contains(option), "{message}");
+        }
     }
 }

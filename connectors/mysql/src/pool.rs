@@ -1,8 +1,8 @@
-//! The bounded pool of sessions, and the way to stop a statement that nobody waits for any more.
+//! The bounded pool of sessions.
 //!
-//! A [`Lease`] owns its session. Returned after its result was read to the end, the session is used again. Dropped
-//! before that, the session is closed at once, killed by a control connection and never used again, so that a late
-//! kill cannot hit another statement; until then it still counts as one of the pool's connections.
+//! A [`Lease`] owns its session. Given back when nothing can hit it any more ([`crate::stop`]), the session is used
+//! again. Dropped before that, it is closed at once and ended by a control connection; until then it still counts as
+//! one of the pool's connections.
 
 use std::fmt;
 use std::future::Future;
@@ -10,23 +10,16 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use causeway_spi::{ConnectorError, ErrorKind, Result};
-use futures::FutureExt;
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, Opts, Params, Row};
+use mysql_async::{Opts, Row, Value};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::error::{Doing, is_connection_lost, timed_out, translate};
-use crate::session;
+use crate::session::{Session, SessionId};
+use crate::stop::{Control, Kill};
 
 /// A session that was idle for longer is not used again.
 const IDLE_MAX: Duration = Duration::from_secs(300);
-/// Longest wait for one answer of the control connection.
-const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often stopping one statement is tried.
-const KILL_TRIES: usize = 2;
-/// The server's answer to killing a session that has ended.
-const NO_SUCH_THREAD: u16 = 1094;
 
 /// The limits of a pool.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +32,8 @@ pub(crate) struct PoolLimits {
     pub(crate) connection_wait: Duration,
     /// Longest wait for one metadata request.
     pub(crate) request_timeout: Duration,
+    /// Longest life of a statement at the server.
+    pub(crate) statement_time: Duration,
 }
 
 /// The sessions of one catalog.
@@ -49,11 +44,11 @@ pub(crate) struct Pool {
     limits: PoolLimits,
     permits: Arc<Semaphore>,
     idle: SyncMutex<Vec<Idle>>,
-    control: Mutex<Option<Conn>>,
+    control: Mutex<Control>,
 }
 
 struct Idle {
-    session: Conn,
+    session: Session,
     since: Instant,
 }
 
@@ -78,7 +73,7 @@ impl Pool {
             limits,
             permits: Arc::new(Semaphore::new(limits.connections)),
             idle: SyncMutex::new(Vec::new()),
-            control: Mutex::new(None),
+            control: Mutex::new(Control::default()),
         }
     }
 
@@ -116,27 +111,13 @@ impl Pool {
         .hint("Try again later, or raise the option connections of the catalog.")
     }
 
-    async fn connect(&self) -> Result<Conn> {
-        let doing = Doing::Connecting(&self.catalog);
-        match timeout(
-            self.limits.connect_timeout,
-            session::connect(self.options.clone()),
-        )
-        .await
-        {
-            Ok(Ok(session)) => Ok(session),
-            Ok(Err(error)) => Err(translate(error, doing)),
-            Err(_) => Err(timed_out(doing, self.limits.connect_timeout)),
-        }
-    }
-
-    fn take_idle(&self) -> Option<Conn> {
+    fn take_idle(&self) -> Option<Session> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|idle| idle.since.elapsed() < IDLE_MAX);
         idle.pop().map(|idle| idle.session)
     }
 
-    fn put_idle(&self, session: Conn) {
+    fn put_idle(&self, session: Session) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push(Idle {
             session,
@@ -144,45 +125,24 @@ impl Pool {
         });
     }
 
-    /// Ends session `id` on the server. What cannot be ended is logged: its socket is closed already.
-    async fn kill(&self, id: u32) {
-        let mut control = self.control.lock().await;
-        for _ in 0..KILL_TRIES {
-            let session = match control.take() {
-                Some(session) => Ok(session),
-                None => self.connect_control().await,
-            };
-            let Ok(mut session) = session else {
-                continue;
-            };
-            match timeout(CONTROL_TIMEOUT, session.query_drop(format!("KILL {id}"))).await {
-                Ok(Ok(())) => {
-                    *control = Some(session);
-                    return;
-                }
-                Ok(Err(Error::Server(error))) if error.code == NO_SUCH_THREAD => {
-                    *control = Some(session);
-                    return;
-                }
-                Ok(Err(error)) => {
-                    tracing::debug!(catalog = self.catalog, %error, "kill was refused");
-                    close(session);
-                }
-                Err(_) => close(session),
-            }
-        }
-        tracing::warn!(
-            catalog = self.catalog,
-            connection = id,
-            "could not stop a statement at the source"
-        );
+    /// The one connection that stops statements of the others.
+    pub(crate) fn control(&self) -> &Mutex<Control> {
+        &self.control
     }
 
-    async fn connect_control(&self) -> Result<Conn> {
+    /// The catalog's name.
+    pub(crate) fn catalog(&self) -> &str {
+        &self.catalog
+    }
+
+    /// Opens a session within the limits.
+    pub(crate) async fn connect(&self) -> Result<Session> {
         let doing = Doing::Connecting(&self.catalog);
-        match timeout(CONTROL_TIMEOUT, Conn::new(self.options.clone())).await {
-            Ok(connected) => connected.map_err(|error| translate(error, doing)),
-            Err(_) => Err(timed_out(doing, CONTROL_TIMEOUT)),
+        let opening = Session::open(self.options.clone(), self.limits.statement_time);
+        match timeout(self.limits.connect_timeout, opening).await {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(error)) => Err(translate(error, doing)),
+            Err(_) => Err(timed_out(doing, self.limits.connect_timeout)),
         }
     }
 }
@@ -190,14 +150,14 @@ impl Pool {
 /// One session of a pool, for one read.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
-    held: Option<(Conn, OwnedSemaphorePermit)>,
+    held: Option<(Session, OwnedSemaphorePermit)>,
     reused: bool,
     running: bool,
 }
 
 impl Lease {
-    /// The session, to run statements on; from now on a drop stops what runs.
-    pub(crate) fn session(&mut self) -> Result<&mut Conn> {
+    /// The session, to run statements on; from now on a drop ends it.
+    pub(crate) fn session(&mut self) -> Result<&mut Session> {
         self.running = true;
         match &mut self.held {
             Some((session, _)) => Ok(session),
@@ -211,6 +171,11 @@ impl Lease {
         }
     }
 
+    /// Which session it is; `None` after its end.
+    pub(crate) fn id(&self) -> Option<SessionId> {
+        self.held.as_ref().map(|(session, _)| session.id().clone())
+    }
+
     /// Replaces a session that the server had closed while it was idle. `false` when this one was new.
     pub(crate) async fn renew(&mut self) -> Result<bool> {
         if !self.reused {
@@ -220,7 +185,7 @@ impl Lease {
         self.running = false;
         let fresh = self.pool.connect().await?;
         if let Some((session, _)) = &mut self.held {
-            close(std::mem::replace(session, fresh));
+            std::mem::replace(session, fresh).close();
         }
         Ok(true)
     }
@@ -235,16 +200,12 @@ impl Lease {
     }
 
     /// Runs a metadata request to its end within the pool's deadline, and returns the session.
-    pub(crate) async fn rows(
-        mut self,
-        sql: &str,
-        params: Vec<mysql_async::Value>,
-    ) -> Result<(Vec<Row>, Self)> {
+    pub(crate) async fn rows(mut self, sql: &str, params: Vec<Value>) -> Result<(Vec<Row>, Self)> {
         let (catalog, deadline) = (self.pool.catalog.clone(), self.pool.limits.request_timeout);
         let doing = Doing::Listing(&catalog);
         let request = async {
             loop {
-                let result = run(self.session()?, sql, params.clone()).await;
+                let result = self.session()?.rows(sql, params.clone()).await;
                 match result {
                     Ok(rows) => return Ok((rows, self)),
                     Err(error) if is_connection_lost(&error) && self.renew().await? => {}
@@ -254,20 +215,6 @@ impl Lease {
         };
         within(deadline, doing, request).await
     }
-}
-
-async fn run(
-    session: &mut Conn,
-    sql: &str,
-    params: Vec<mysql_async::Value>,
-) -> mysql_async::Result<Vec<Row>> {
-    if params.is_empty() {
-        return session.query(sql).await;
-    }
-    let statement = session.prep(sql).await?;
-    let rows = session.exec(&statement, Params::Positional(params)).await?;
-    session.close(statement).await?;
-    Ok(rows)
 }
 
 async fn within<T>(
@@ -285,23 +232,17 @@ impl Drop for Lease {
         let Some((session, permit)) = self.held.take() else {
             return;
         };
-        let id = session.id();
-        close(session);
+        let id = session.id().clone();
+        session.close();
         if !self.running {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let pool = Arc::clone(&self.pool);
             runtime.spawn(async move {
-                pool.kill(id).await;
+                pool.kill(&id, Kill::Session).await;
                 drop(permit);
             });
         }
     }
-}
-
-/// Closes the socket now, without reading the rest of a result.
-fn close(session: Conn) {
-    // The first step says goodbye if nothing is pending; whatever remains is dropped with the socket.
-    drop(session.disconnect().now_or_never());
 }

@@ -1,7 +1,7 @@
 //! Runs printed statements and streams their rows.
 //!
 //! A task owns the session and fills a channel of one batch; it starts when the stream is first polled. When the stream
-//! is dropped the task stops at once: its lease closes the session and has the statement killed.
+//! is dropped the task has the statement killed, reads what is left of it, and only then gives the session back.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use arrow::array::RecordBatch;
 use causeway_base_sql::{Dialect, SqlBackend, SqlRead, Statement};
 use causeway_spi::{BatchStream, ConnectorError, ErrorKind, ReadContext, Result, TableName};
 use futures::{StreamExt, stream};
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Params, Value};
+use mysql_async::Value;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 use crate::bind::bound;
 use crate::decode::Batcher;
 use crate::error::{Doing, is_connection_lost, translate};
-use crate::pool::{Lease, Pool};
+use crate::pool::Pool;
+use crate::session::Session;
 
 /// Batches that may wait for the reader of the stream.
 const BATCHES_AHEAD: usize = 1;
@@ -93,24 +93,64 @@ impl Job {
     fn start(self) -> Running {
         let (sender, batches) = channel(BATCHES_AHEAD);
         let table = self.read.table.clone();
-        let task = tokio::spawn(async move {
-            let outcome = tokio::select! {
-                biased;
-                () = sender.closed() => return,
-                outcome = self.read_all(&sender) => outcome,
-            };
-            if let Err(error) = outcome {
-                // Nobody to tell when the stream is gone.
-                let _ = sender.send(Err(error)).await;
-            }
-        });
+        let task = tokio::spawn(self.run(sender));
         Running { table, batches, task }
     }
 
-    async fn read_all(mut self, batches: &Sender<Result<RecordBatch>>) -> Result<()> {
+    async fn run(mut self, batches: Sender<Result<RecordBatch>>) {
+        if let Err(error) = self.read_all(&batches).await {
+            // Nobody to tell when the stream is gone.
+            let _ = batches.send(Err(error)).await;
+        }
+    }
+
+    async fn read_all(&mut self, batches: &Sender<Result<RecordBatch>>) -> Result<()> {
         let Some(first) = self.read.statements.next().transpose()? else {
             return Ok(());
         };
+        let pool = Arc::clone(&self.pool);
+        let leased = tokio::select! {
+            biased;
+            () = batches.closed() => return Ok(()),
+            leased = pool.lease() => leased,
+        };
+        let mut lease = leased?;
+        let (outcome, killed) = loop {
+            let Some(id) = lease.id() else { return Ok(()) };
+            let work = self.statements(lease.session()?, &first, batches);
+            let (outcome, killed) = pool.drive(&id, work, batches.closed()).await;
+            match outcome {
+                // An idle session that the server had closed meanwhile.
+                Some(Err(Failure::Stale(error))) if !batches.is_closed() => {
+                    if !lease.renew().await? {
+                        return Err(error);
+                    }
+                }
+                Some(outcome) => break (outcome, killed),
+                // Nobody waits, and the server does not answer: dropping the lease closes the session.
+                None => return Ok(()),
+            }
+        };
+        let told = match outcome {
+            Ok(last) => deliver(batches, last).await,
+            Err(Failure::Stale(error) | Failure::Error(error)) => {
+                batches.send(Err(error)).await.map_err(|_| ())
+            }
+            Err(Failure::Gone) => Err(()),
+        };
+        // Whether it was heard or not, the session is settled.
+        let _ = told;
+        lease.settle(&pool, killed).await;
+        Ok(())
+    }
+
+    /// Runs the statements one after another and delivers their rows; returns those of the last batch.
+    async fn statements(
+        &mut self,
+        session: &mut Session,
+        first: &Statement,
+        batches: &Sender<Result<RecordBatch>>,
+    ) -> Result<Option<RecordBatch>, Failure> {
         let mut batcher = Batcher::new(
             self.read.table.clone(),
             Arc::clone(&self.read.schema),
@@ -118,93 +158,55 @@ impl Job {
             self.cx.batch_rows,
             self.cx.batch_bytes,
         )?;
-        let mut lease = self.pool.lease().await?;
-        let mut prepared = self.prepare_first(&mut lease, &first).await?;
-        let mut next = Some(first);
-        while let Some(statement) = next {
-            if statement.sql != prepared.sql {
-                let session = lease.session()?;
-                let old = std::mem::replace(&mut prepared, self.prepare(session, &statement).await?);
-                session
-                    .close(old.handle)
-                    .await
-                    .map_err(|error| self.failed(error))?;
-            }
-            self.execute(lease.session()?, &prepared, &statement, &mut batcher, batches)
-                .await?;
-            next = self.read.statements.next().transpose()?;
+        self.prepare_first(session, first).await?;
+        self.execute(session, first, &mut batcher, batches).await?;
+        while let Some(statement) = self.read.statements.next().transpose()? {
+            session
+                .prepare(&statement.sql)
+                .await
+                .map_err(|error| self.failed(error))?;
+            self.execute(session, &statement, &mut batcher, batches).await?;
         }
-        let session = lease.session()?;
-        session
-            .close(prepared.handle)
-            .await
-            .map_err(|error| self.failed(error))?;
-        lease.give_back();
-        match batcher.finish()? {
-            Some(batch) => deliver(batches, batch).await,
-            None => Ok(()),
-        }
+        Ok(batcher.finish()?)
     }
 
-    /// Prepares the first statement, on a new session if the idle one was closed by the server meanwhile.
-    async fn prepare_first(&self, lease: &mut Lease, statement: &Statement) -> Result<Prepared> {
-        loop {
-            let error = match lease.session()?.prep(statement.sql.as_str()).await {
-                Ok(handle) => {
-                    return Ok(Prepared {
-                        sql: statement.sql.clone(),
-                        handle,
-                    });
-                }
-                Err(error) => error,
-            };
-            if !is_connection_lost(&error) || !lease.renew().await? {
-                return Err(self.failed(error));
-            }
-        }
-    }
-
-    async fn prepare(&self, session: &mut Conn, statement: &Statement) -> Result<Prepared> {
-        let handle = session
-            .prep(statement.sql.as_str())
-            .await
-            .map_err(|error| self.failed(error))?;
-        Ok(Prepared {
-            sql: statement.sql.clone(),
-            handle,
+    /// The first thing that is asked of a session: here it shows that the server had closed it.
+    async fn prepare_first(&self, session: &mut Session, statement: &Statement) -> Result<(), Failure> {
+        let prepared = session.prepare(&statement.sql).await;
+        prepared.map_err(|error| match is_connection_lost(&error) {
+            true => Failure::Stale(self.failed(error)),
+            false => Failure::Error(self.failed(error)),
         })
     }
 
     async fn execute(
         &self,
-        session: &mut Conn,
-        prepared: &Prepared,
+        session: &mut Session,
         statement: &Statement,
         batcher: &mut Batcher,
         batches: &Sender<Result<RecordBatch>>,
-    ) -> Result<()> {
+    ) -> Result<(), Failure> {
         let params = statement
             .params
             .iter()
             .map(|param| bound(param, &self.read.table))
             .collect::<Result<Vec<Value>>>()?;
-        let params = match params.is_empty() {
-            true => Params::Empty,
-            false => Params::Positional(params),
-        };
+        if batches.is_closed() {
+            return Err(Failure::Gone);
+        }
         self.cx.metrics.requests.add(1);
         let mut result = session
-            .exec_iter(&prepared.handle, params)
+            .execute(params)
             .await
             .map_err(|error| self.failed(error))?;
         while let Some(row) = result.next().await.map_err(|error| self.failed(error))? {
             let (row_bytes, full) = batcher.push(row.unwrap_raw())?;
             self.cx.metrics.bytes.add(row_bytes);
-            if let Some(batch) = full {
-                deliver(batches, batch).await?;
+            if full.is_some() {
+                deliver(batches, full).await.map_err(|()| Failure::Gone)?;
             }
         }
-        result.drop_result().await.map_err(|error| self.failed(error))
+        Ok(())
     }
 
     fn failed(&self, error: mysql_async::Error) -> ConnectorError {
@@ -212,15 +214,24 @@ impl Job {
     }
 }
 
-/// A statement prepared on the session of the read.
-struct Prepared {
-    sql: String,
-    handle: mysql_async::Statement,
+/// Why the statements of a read came to no end.
+enum Failure {
+    /// The connection was lost before anything was asked of it.
+    Stale(ConnectorError),
+    Error(ConnectorError),
+    /// Nobody waits for the rows any more.
+    Gone,
 }
 
-async fn deliver(batches: &Sender<Result<RecordBatch>>, batch: RecordBatch) -> Result<()> {
-    batches
-        .send(Ok(batch))
-        .await
-        .map_err(|_| ConnectorError::new(ErrorKind::Internal, "the reader of a stream is gone"))
+impl From<ConnectorError> for Failure {
+    fn from(error: ConnectorError) -> Self {
+        Self::Error(error)
+    }
+}
+
+async fn deliver(batches: &Sender<Result<RecordBatch>>, batch: Option<RecordBatch>) -> Result<(), ()> {
+    match batch {
+        Some(batch) => batches.send(Ok(batch)).await.map_err(|_| ()),
+        None => Ok(()),
+    }
 }

@@ -24,6 +24,8 @@ pub(crate) struct NativeColumn {
     pub(crate) charset: Option<String>,
     /// COLLATION_NAME.
     pub(crate) collation: Option<String>,
+    /// CHARACTER_OCTET_LENGTH: the most bytes of a text or of bytes.
+    pub(crate) octets_max: Option<u64>,
 }
 
 /// The widest decimal of 128 bits.
@@ -31,13 +33,10 @@ const DECIMAL128_DIGITS_MAX: u8 = 38;
 /// Zero dates cannot be excluded on any version: the sql_mode of the session that wrote them decided.
 const ZERO_DATES: bool = true;
 
-/// Collations that compare the bytes of UTF-8 without padding.
-const BYTE_COLLATIONS: [&str; 4] = [
-    "utf8mb4_0900_bin",
-    "utf8mb4_nopad_bin",
-    "utf8mb3_nopad_bin",
-    "utf8_nopad_bin",
-];
+/// Collations that compare the bytes of UTF-8 without padding, as seen on a server.
+///
+/// MySQL 8's `utf8mb4_0900_bin` is said to be one; it goes the way of any other collation until that is seen.
+const BYTE_COLLATIONS: [&str; 3] = ["utf8mb4_nopad_bin", "utf8mb3_nopad_bin", "utf8_nopad_bin"];
 
 /// Character sets that the server converts to UTF-8 for a result as it does for `CONVERT(.. USING utf8mb4)`.
 const CONVERTED_CHARSETS: [&str; 27] = [
@@ -104,6 +103,12 @@ impl NativeColumn {
             kind,
             nullable: self.nullable,
         }
+    }
+
+    /// Bytes of a value here, if all of them take as many.
+    pub(crate) fn fixed_width(&self) -> Option<u64> {
+        let width = self.canonical().0.primitive_width()?;
+        u64::try_from(width).ok()
     }
 
     fn is_unsigned(&self) -> bool {
@@ -227,9 +232,12 @@ mod tests {
             (language, TextEncoding::Utf8)
         );
         assert_eq!(
-            text("varchar", "utf8mb4", "utf8mb4_0900_bin"),
+            text("varchar", "utf8mb4", "utf8mb4_nopad_bin"),
             (TextOrder::Bytes, TextEncoding::Utf8)
         );
+        for unseen in ["utf8mb4_0900_bin", "utf8mb4_0900_ai_ci", "utf8mb4_klingon_ci"] {
+            assert_eq!(text("varchar", "utf8mb4", unseen), (language, TextEncoding::Utf8));
+        }
         assert_eq!(
             text("char", "utf8mb4", "utf8mb4_nopad_bin"),
             (language, TextEncoding::Utf8)

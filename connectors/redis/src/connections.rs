@@ -9,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, Pipeline, RedisError, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Pipeline, RedisError, RedisResult, Value,
+};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -19,13 +21,20 @@ pub(crate) struct ConnectionLimits {
     pub(crate) connections: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+    /// What the connections are called in the server's `CLIENT LIST`.
+    pub(crate) client_name: String,
 }
+
+/// What an error says when no encrypted connection was ever made.
+pub(crate) const NO_HANDSHAKE: &str = "no TLS handshake";
 
 /// The connections of one catalog.
 pub(crate) struct Connections {
     client: Client,
     config: AsyncConnectionConfig,
     connect_timeout: Duration,
+    client_name: String,
+    encrypted: bool,
     slots: Vec<Slot>,
     turn: AtomicUsize,
     made: AtomicU64,
@@ -53,11 +62,14 @@ impl Connections {
             connecting: Semaphore::new(1),
         });
         Ok(Self {
+            encrypted: matches!(info.addr(), ConnectionAddr::TcpTls { .. }),
             client: Client::open(info)?,
             config: AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(limits.connect_timeout))
+                // Waiting for another query's connection counts too: the limit is kept here.
+                .set_connection_timeout(None)
                 .set_response_timeout(Some(limits.response_timeout)),
             connect_timeout: limits.connect_timeout,
+            client_name: limits.client_name.clone(),
             slots: slots.collect(),
             turn: AtomicUsize::new(0),
             made: AtomicU64::new(0),
@@ -82,9 +94,21 @@ impl Connections {
         }
         let session = timeout(self.connect_timeout, self.connect(slot))
             .await
-            .map_err(|_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))??;
+            .map_err(|_| self.timed_out())??;
         let values = self.send_over(&session, pipeline).await?;
         Ok((values, session))
+    }
+
+    /// The error of a connection that was not there in time.
+    pub(crate) fn timed_out(&self) -> RedisError {
+        let kind = std::io::ErrorKind::TimedOut;
+        // A server without TLS waits for the rest of what it takes for a command.
+        let error = if self.encrypted && self.made.load(Ordering::Relaxed) == 0 {
+            std::io::Error::new(kind, NO_HANDSHAKE)
+        } else {
+            kind.into()
+        };
+        error.into()
     }
 
     /// Sends `pipeline` over the connection of `session`, or not at all.
@@ -132,6 +156,18 @@ impl Connections {
         }
     }
 
+    /// Names the connection. A login that may not do it reads as well without a name.
+    async fn set_name(&self, connection: &MultiplexedConnection) {
+        let mut connection = connection.clone();
+        let command = redis::cmd("CLIENT")
+            .arg("SETNAME")
+            .arg(&self.client_name)
+            .to_owned();
+        if let Err(error) = connection.send_packed_command(&command).await {
+            tracing::debug!(error = %error, "connection has no name");
+        }
+    }
+
     async fn connect(&self, slot: usize) -> RedisResult<Session> {
         let place = &self.slots[slot];
         let _permit = place.connecting.acquire().await;
@@ -142,6 +178,7 @@ impl Connections {
             .client
             .get_multiplexed_async_connection_with_config(&self.config)
             .await?;
+        self.set_name(&connection).await;
         let session = Session {
             connection,
             slot,
@@ -152,6 +189,18 @@ impl Connections {
     }
 }
 
+/// The name of a catalog's connections: printable ASCII without blanks, as `CLIENT SETNAME` wants it.
+pub(crate) fn client_name(catalog: &str) -> String {
+    let fitting = |character: char| {
+        if character.is_ascii_graphic() {
+            character
+        } else {
+            '_'
+        }
+    };
+    format!("causeway:{}", catalog.chars().map(fitting).collect::<String>())
+}
+
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Nothing of the login.
@@ -159,5 +208,16 @@ impl fmt::Debug for Connections {
             .field("address", &self.client.get_connection_info().addr().to_string())
             .field("connections", &self.slots.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_no_blanks() {
+        assert_eq!(client_name("cache"), "causeway:cache");
+        assert_eq!(client_name("my cache é"), "causeway:my_cache__");
     }
 }

@@ -8,6 +8,7 @@ use causeway_base_kv::{KvTable, TableDefinition};
 use causeway_spi::{Connector, ConnectorError, ErrorKind, Result, Table, TableName};
 
 use crate::backend::RedisBackend;
+use crate::grants;
 
 /// The one schema of a Redis catalog.
 pub(crate) const SCHEMA: &str = "public";
@@ -52,6 +53,16 @@ impl Connector for RedisConnector {
 
     async fn ping(&self) -> Result<()> {
         self.backend.ping(&self.catalog).await
+    }
+
+    async fn needs(&self) -> Result<Option<String>> {
+        let templates = self.tables.values().map(|table| table.template().text());
+        Ok(Some(grants::needs(templates)))
+    }
+
+    async fn excess(&self) -> Result<Vec<String>> {
+        let answers = self.backend.acl(&self.catalog).await;
+        grants::excess(answers)
     }
 
     async fn schemas(&self) -> Result<Vec<String>> {

@@ -5,6 +5,8 @@ use std::fmt;
 use causeway_spi::{ConnectorError, ErrorKind, TableName};
 use redis::{RedisError, ServerError};
 
+use crate::connections::NO_HANDSHAKE;
+
 /// What was being read when an error came: it names the object in the message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Doing<'a> {
@@ -44,8 +46,9 @@ pub(crate) fn translate(error: RedisError, doing: Doing<'_>) -> ConnectorError {
     }
     let translated = match error.kind() {
         redis::ErrorKind::AuthenticationFailed => login_refused(doing),
+        redis::ErrorKind::Io if error.to_string().contains(NO_HANDSHAKE) => no_answer(doing).hint(PLAIN_HINT),
         redis::ErrorKind::Io if error.is_timeout() => no_answer(doing),
-        redis::ErrorKind::Io => unavailable(doing).detail(sentence(&error.to_string())),
+        redis::ErrorKind::Io => unreachable_with(&error.to_string(), doing),
         redis::ErrorKind::Server(_) | redis::ErrorKind::Extension => {
             return answered(error.code(), error.detail().unwrap_or_default(), doing).source(error);
         }
@@ -58,7 +61,7 @@ pub(crate) fn translate(error: RedisError, doing: Doing<'_>) -> ConnectorError {
 }
 
 /// Nothing came before the deadline.
-pub(crate) fn no_answer(doing: Doing<'_>) -> ConnectorError {
+fn no_answer(doing: Doing<'_>) -> ConnectorError {
     ConnectorError::new(
         ErrorKind::Timeout,
         format!("the Redis server of {doing} did not answer in time"),
@@ -78,8 +81,10 @@ pub(crate) fn unexpected_answer(command: &str, doing: Doing<'_>) -> ConnectorErr
     )
 }
 
-const PERMISSIONS_HINT: &str = "Give the user +ping +select +hmget +hlen +multi +exec +scan +dbsize +randomkey \
-                                and the keys of the table (~prefix*).";
+const PLAIN_HINT: &str = "Set tls = \"off\" if the server has no TLS at this port.";
+
+pub(crate) const PERMISSIONS_HINT: &str =
+    "Give the user +@read +@connection +@transaction and the keys of the table (~prefix*).";
 
 /// An error the server itself answered with, by its code, the first word of the answer.
 fn answered(code: Option<&str>, detail: &str, doing: Doing<'_>) -> ConnectorError {
@@ -109,6 +114,19 @@ fn answered(code: Option<&str>, detail: &str, doing: Doing<'_>) -> ConnectorErro
             format!("the Redis server answered with an error for {doing}"),
         )
         .detail(text),
+    }
+}
+
+/// What kept the connection from being made or broke it; the words are the driver's.
+fn unreachable_with(text: &str, doing: Doing<'_>) -> ConnectorError {
+    let error = unavailable(doing).detail(sentence(text));
+    // The driver gives what went wrong in a handshake as text only.
+    if text.contains("InvalidContentType") || text.contains("corrupt message") {
+        error.hint(PLAIN_HINT)
+    } else if text.contains("certificate") {
+        error.hint("Check the options tls, ca_file, cert_file and key_file of the catalog.")
+    } else {
+        error
     }
 }
 

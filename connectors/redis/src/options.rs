@@ -1,10 +1,11 @@
 //! The options of a Redis catalog and their validation. Nothing here connects.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_base_kv::TableDefinition;
+use causeway_base_kv::{TableDefinition, TableOptions};
 use causeway_spi::{
     Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret, TableName, deserialize_duration,
 };
@@ -14,21 +15,21 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::backend::RedisBackend;
-use crate::connections::{ConnectionLimits, Connections};
+use crate::connections::{ConnectionLimits, Connections, client_name};
 use crate::connector::{RedisConnector, SCHEMA};
+use crate::tls::{Tls, TlsOptions, UrlScheme};
 
 const DEFAULT_PORT: u16 = 6379;
 const CONNECTIONS_MAX: usize = 64;
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 const SCAN_KEYS_MAX_DEFAULT: usize = 1_000_000;
-/// The one way so far in which a row's values are stored.
-const HASH: &str = "hash";
 
 /// One database of a Redis server as a catalog with the schema `public`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisOptions {
-    /// Where the server is: `redis://host:port/database`. The port is 6379, the database 0 by default.
+    /// Where the server is: `redis://host:port/database`, or `rediss://` for TLS. The port is 6379, the database 0 by
+    /// default.
     ///
     /// No password or parameters: they have options of their own, or no meaning here.
     pub url: String,
@@ -38,6 +39,23 @@ pub struct RedisOptions {
     /// The login's password, `{ env = "NAME" }` or `{ file = "/path" }`. None by default.
     #[serde(default)]
     pub password: Option<Secret>,
+    /// Whether connections are encrypted: `off`, `require` (with whatever certificate), `verify-ca` (one of a trusted
+    /// authority) or `verify-full` (one of a trusted authority for this host).
+    ///
+    /// `off` for `redis://` on loopback and `verify-full` for anything else by default.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// A PEM file of the authorities that may sign the server's certificate, with `verify-ca` and `verify-full`. Those
+    /// of the system by default.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file of the certificate, and those between it and its authority, by which the client shows who it is.
+    /// None by default.
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
+    /// A PEM file of the key of `cert_file`, not encrypted.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
     /// A read without keys walks the whole database: with more keys than this it is refused. 1,000,000 by default.
     #[serde(default = "default_scan_keys_max")]
     pub scan_keys_max: usize,
@@ -58,22 +76,7 @@ pub struct RedisOptions {
     pub response_timeout: Duration,
     /// The tables.
     #[serde(default)]
-    pub tables: Vec<RedisTableOptions>,
-}
-
-/// One table: the keys that follow a template, with the columns of their values.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RedisTableOptions {
-    /// The table's name.
-    pub name: String,
-    /// The key template: `part:{p_partkey}`. A column of it is smallint, integer, bigint, text or date.
-    pub key: String,
-    /// How the values are stored: `"hash"`, each column a field of the column's name. The default.
-    #[serde(default = "default_value")]
-    pub value: String,
-    /// All columns, those of the key too: `"p_partkey bigint"`, `"p_retailprice numeric(12,2)"`.
-    pub columns: Vec<String>,
+    pub tables: Vec<TableOptions>,
 }
 
 fn default_scan_keys_max() -> usize {
@@ -92,10 +95,6 @@ fn default_response_timeout() -> Duration {
     Duration::from_secs(30)
 }
 
-fn default_value() -> String {
-    HASH.to_owned()
-}
-
 impl ConnectorOptions for RedisOptions {
     const KIND: &'static str = "redis";
 
@@ -103,7 +102,7 @@ impl ConnectorOptions for RedisOptions {
         let mut problems = self.problems();
         let info = self
             .connection_info()
-            .map_err(|problem| problems.insert(0, problem));
+            .map_err(|found| problems.splice(0..0, found).for_each(drop));
         let tables = self.definitions(catalog, &mut problems);
         let (Ok(info), true) = (info, problems.is_empty()) else {
             return Err(ConnectorError::new(
@@ -115,6 +114,7 @@ impl ConnectorOptions for RedisOptions {
             connections: self.connections,
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
+            client_name: client_name(catalog),
         };
         let connections = Connections::new(info, &limits).map_err(|error| {
             ConnectorError::new(
@@ -150,16 +150,9 @@ impl RedisOptions {
         problems
     }
 
-    fn connection_info(&self) -> Result<ConnectionInfo, String> {
-        let place = parse_url(&self.url)?;
-        let username = match (&self.username, place.username) {
-            (Some(_), Some(_)) => return Err("option url and option username both name a user".to_owned()),
-            (None, Some(_)) if self.password.is_none() => {
-                return Err("option url names a user, which needs option password".to_owned());
-            }
-            (Some(name), None) => Some(name.clone()),
-            (None, name) => name,
-        };
+    fn connection_info(&self) -> Result<ConnectionInfo, Vec<String>> {
+        let place = parse_url(&self.url).map_err(|problem| vec![problem])?;
+        let username = self.login_name(place.username).map_err(|problem| vec![problem])?;
         let mut login = RedisConnectionInfo::default()
             .set_db(place.database)
             .set_lib_name("causeway", env!("CARGO_PKG_VERSION"));
@@ -169,11 +162,32 @@ impl RedisOptions {
         if let Some(password) = &self.password {
             login = login.set_password(password.expose());
         }
-        let address = ConnectionAddr::Tcp(place.host, place.port);
-        let info = address
+        let info = ConnectionAddr::Tcp(place.host.clone(), place.port)
             .into_connection_info()
-            .map_err(|_| "option url is not usable".to_owned())?;
-        Ok(info.set_redis_settings(login))
+            .map_err(|_| vec!["option url is not usable".to_owned()])?;
+        let tls = TlsOptions {
+            tls: self.tls,
+            ca_file: self.ca_file.as_ref(),
+            cert_file: self.cert_file.as_ref(),
+            key_file: self.key_file.as_ref(),
+        };
+        tls.address(
+            info.set_redis_settings(login),
+            place.scheme,
+            &place.host,
+            place.port,
+        )
+    }
+
+    fn login_name(&self, of_url: Option<String>) -> Result<Option<String>, String> {
+        match (&self.username, of_url) {
+            (Some(_), Some(_)) => Err("option url and option username both name a user".to_owned()),
+            (None, Some(_)) if self.password.is_none() => {
+                Err("option url names a user, which needs option password".to_owned())
+            }
+            (Some(name), None) => Ok(Some(name.clone())),
+            (None, name) => Ok(name),
+        }
     }
 
     /// The tables by name, as far as they are right.
@@ -188,14 +202,8 @@ impl RedisOptions {
             if options.name.is_empty() {
                 problems.push(format!("{place}: option name is empty"));
             }
-            if options.value != HASH {
-                problems.push(format!(
-                    "{place}: option value is \"{}\", only \"{HASH}\" is supported",
-                    options.value
-                ));
-            }
             let name = TableName::new(catalog, SCHEMA, &options.name);
-            match TableDefinition::parse(name, &options.key, &options.columns) {
+            match options.define(name) {
                 Err(errors) => {
                     problems.extend(
                         errors
@@ -228,6 +236,7 @@ fn with_hint(error: &ConnectorError) -> String {
 /// What the url says.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
+    scheme: UrlScheme,
     host: String,
     port: u16,
     username: Option<String>,
@@ -238,11 +247,11 @@ struct Place {
 fn parse_url(text: &str) -> Result<Place, String> {
     let url = Url::parse(text)
         .map_err(|error| format!("option url is not a url such as redis://127.0.0.1:6379/0 ({error})"))?;
-    match url.scheme() {
-        "redis" => {}
-        "rediss" => return Err("option url asks for TLS (rediss://), which is not supported".to_owned()),
-        _ => return Err("option url must begin with redis://".to_owned()),
-    }
+    let scheme = match url.scheme() {
+        "redis" => UrlScheme::Redis,
+        "rediss" => UrlScheme::Rediss,
+        _ => return Err("option url must begin with redis:// or rediss://".to_owned()),
+    };
     if url.password().is_some() {
         return Err("option url must not hold a password, use option password".to_owned());
     }
@@ -263,6 +272,7 @@ fn parse_url(text: &str) -> Result<Place, String> {
         .decode_utf8()
         .map_err(|_| "option url holds a user name that is not UTF-8".to_owned())?;
     Ok(Place {
+        scheme,
         host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
         port: url.port().unwrap_or(DEFAULT_PORT),
         username: (!username.is_empty()).then(|| username.into_owned()),
@@ -320,7 +330,7 @@ mod tests {
     fn wrong_options_are_named_and_passwords_never_shown() {
         for (url, part) in [
             ("redis://u:s3cret@h", "must not hold a password"),
-            ("rediss://h", "TLS"),
+            ("rediss://u:s3cret@h", "must not hold a password"),
             ("http://u:s3cret@h", "begin with redis://"),
             ("redis://h/x", "database number"),
             ("redis://h?protocol=3", "parameters"),
@@ -363,13 +373,17 @@ mod tests {
                 "column \"id\" has no type",
             ),
             (
-                "key = \"p:{id}\"\nvalue = \"json\"\ncolumns = [\"id int\"]",
-                "only \"hash\" is supported",
+                "key = \"p:{id}\"\nvalue = \"set\"\ncolumns = [\"id int\", \"tag text\"]",
+                "tables[0] \"part\": column \"tag\" is the field \"tag\", but a set has element (Give",
             ),
         ] {
             let message = open(&table(lines)).unwrap_err();
             assert!(message.contains(part), "{message}");
         }
+        let stream = open(&table(
+            "key = \"p:{id}\"\nvalue = \"stream\"\ncolumns = [\"id int\"]",
+        ));
+        assert!(stream.unwrap_err().contains("unknown variant `stream`"));
         let two = table("key = \"p:{id}\"\ncolumns = [\"id int\"]");
         let two = format!("{two}\n[[tables]]\nname = \"part\"\nkey = \"q:{{id}}\"\ncolumns = [\"id int\"]");
         assert!(

@@ -12,6 +12,8 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use serde::Deserialize;
 use url::Url;
 
+use crate::grants::policy;
+
 /// The longest wait for a connection to the store.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait for one answer of the store.
@@ -74,7 +76,9 @@ impl ConnectorOptions for S3Options {
             .source(error)
         })?;
         let store = Arc::new(LimitStore::new(store, REQUESTS_MAX));
-        Ok(Arc::new(FilesConnector::new(catalog, Self::KIND, store, prefix)))
+        let needs = policy(&self.bucket, &self.prefix);
+        let files = FilesConnector::new(catalog, Self::KIND, store, prefix);
+        Ok(Arc::new(files.with_needs(needs)))
     }
 }
 

@@ -72,6 +72,17 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// `name.schema` and `name.table` are in the source's spelling. Errors: `UnknownSchema`, `Unavailable`, ...
     async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn Table>>>;
 
+    /// What the catalog's login has to be allowed to do, and no more, in the source's own words; `None` where there is no
+    /// login. For `causeway check --grants`.
+    async fn needs(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// What the login may do beyond what it needs, or why that cannot be told: a sentence each.
+    async fn excess(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Those of [`Connector::tables`] that are views, where the source tells. Errors: `UnknownSchema`.
     async fn views(&self, schema: &str) -> Result<Vec<String>> {
         let _ = schema;

@@ -29,17 +29,26 @@ pub(crate) fn scan_statistics(table: &TableStatistics, scan: &Scan) -> Statistic
     }
     statistics.num_rows = Precision::Inexact(estimate);
     if let Some(row_bytes) = table.row_bytes {
-        let part = scan.projection.len().max(1).saturating_mul(100) / scan.schema.fields().len().max(1);
-        let width = usize::try_from(row_bytes)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(part)
-            / 100;
+        let width = projected_width(row_bytes, scan);
         statistics.total_byte_size = Precision::Inexact(estimate.saturating_mul(width.max(1)));
     }
     for (column, &index) in statistics.column_statistics.iter_mut().zip(&scan.projection) {
         *column = column_statistics(table, index, estimate);
     }
     statistics
+}
+
+/// The part of a row's bytes that is in the projected columns: types of fixed width take theirs, the others share the
+/// rest.
+fn projected_width(row_bytes: u64, scan: &Scan) -> usize {
+    let row_bytes = usize::try_from(row_bytes).unwrap_or(usize::MAX);
+    let width = |index: usize| scan.schema.fields().get(index)?.data_type().primitive_width();
+    let all = 0..scan.schema.fields().len();
+    let fixed: usize = all.clone().filter_map(width).sum();
+    let others = all.filter(|&index| width(index).is_none()).count();
+    let share = row_bytes.saturating_sub(fixed) / others.max(1);
+    let projected = scan.projection.iter().map(|&index| width(index).unwrap_or(share));
+    projected.fold(0, usize::saturating_add)
 }
 
 fn column_statistics(table: &TableStatistics, index: usize, rows: usize) -> ColumnStatistics {
@@ -108,4 +117,42 @@ fn u64_to_f64(value: u64) -> f64 {
 )]
 fn scale(rows: u64, share: f64) -> usize {
     ((u64_to_f64(rows) * share).ceil() as usize).max(usize::from(rows > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn wide_columns_have_the_bytes_that_others_leave() {
+        let field = |name: &str, data_type| Field::new(name, data_type, true);
+        let schema = Schema::new(vec![
+            field("id", DataType::Int64),
+            field("small", DataType::Int16),
+            field("note", DataType::Utf8View),
+            field("picture", DataType::BinaryView),
+        ]);
+        let width = |projection: Vec<usize>, row_bytes| {
+            let scan = Scan {
+                schema: Arc::new(schema.clone()),
+                projection,
+                filters: Vec::new(),
+                limit: None,
+            };
+            projected_width(row_bytes, &scan)
+        };
+        assert_eq!(width(vec![0, 1], 1_010), 10);
+        assert_eq!(width(vec![2], 1_010), 500);
+        assert_eq!(width(vec![0, 1, 2, 3], 1_010), 1_010);
+        assert_eq!(width(vec![], 1_010), 0);
+        assert_eq!(
+            width(vec![3], 4),
+            0,
+            "an estimate that is smaller than the fixed columns"
+        );
+    }
 }

@@ -38,7 +38,13 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match SecretSource::deserialize(deserializer)? {
+        // What stands there instead may be the credential itself: it is not repeated.
+        let source = SecretSource::deserialize(deserializer).map_err(|_| {
+            de::Error::custom(
+                "a credential is { env = \"NAME\" } or { file = \"/path\" }, not the text itself",
+            )
+        })?;
+        match source {
             SecretSource::Env(name) => std::env::var(&name)
                 .map(Secret)
                 .map_err(|_| de::Error::custom(format!("environment variable {name} is not set"))),

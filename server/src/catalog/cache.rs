@@ -9,7 +9,7 @@ use causeway_spi::{Connector, Result, Table, TableName};
 /// Most tables remembered; beyond, those that are out of date go, then any.
 const TABLES_MAX: usize = 10_000;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     table: Arc<dyn Table>,
     loaded: Instant,
@@ -27,6 +27,20 @@ impl TableCache {
         Self {
             ttl,
             entries: Mutex::default(),
+        }
+    }
+
+    /// Another cache, with what is remembered of the catalogs that `kept` accepts.
+    pub(super) fn only(&self, kept: impl Fn(&str) -> bool) -> Self {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = entries.iter().filter(|(name, _)| kept(&name.catalog));
+        Self {
+            ttl: self.ttl,
+            entries: Mutex::new(
+                entries
+                    .map(|(name, entry)| (name.clone(), entry.clone()))
+                    .collect(),
+            ),
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use causeway_spi::{Connector, Table, TableName};
 
+use crate::config::OpenCatalog;
 use cache::TableCache;
 pub(crate) use resolve::{NamePart, TablePath};
 pub(crate) use system::CatalogView;
@@ -21,23 +22,47 @@ use crate::session::Writes;
 /// The database that shows every catalog.
 pub const ALL_CATALOGS: &str = "causeway";
 
-/// Every catalog of the server, with a shared cache of their tables.
+/// Every catalog of the server, with a shared cache of their tables. A reload makes another one, so that a statement goes
+/// on with those it began with.
 #[derive(Debug, Clone)]
 pub struct Catalogs {
     connectors: BTreeMap<String, Arc<dyn Connector>>,
     /// The catalogs that are here as one statement sees them: nothing of them is remembered.
     snapshots: BTreeSet<String>,
+    fingerprints: BTreeMap<String, u64>,
+    generation: u64,
+    ttl: Duration,
     cache: Arc<TableCache>,
     listings: Arc<ListingCache>,
     oids: Arc<Oids>,
 }
 
+/// What a reload has done to the catalogs, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CatalogChanges {
+    /// They are new.
+    pub added: Vec<String>,
+    /// Their options are others.
+    pub changed: Vec<String>,
+    /// They are gone; statements that read them go on to their end.
+    pub removed: Vec<String>,
+}
+
 impl Catalogs {
     /// Makes the catalogs; tables are remembered for `ttl`.
-    pub fn new(connectors: BTreeMap<String, Arc<dyn Connector>>, ttl: Duration) -> Self {
+    pub fn new(open: BTreeMap<String, OpenCatalog>, ttl: Duration) -> Self {
+        let fingerprints = open
+            .iter()
+            .map(|(name, catalog)| (name.clone(), catalog.fingerprint));
         Self {
-            connectors,
+            fingerprints: fingerprints.collect(),
+            connectors: open
+                .into_iter()
+                .map(|(name, catalog)| (name, catalog.connector))
+                .collect(),
             snapshots: BTreeSet::new(),
+            generation: 0,
+            ttl,
             cache: Arc::new(TableCache::new(ttl)),
             listings: Arc::new(ListingCache::new(ttl)),
             oids: Arc::default(),
@@ -87,6 +112,53 @@ impl Catalogs {
             true => connector.table(name).await,
             false => self.cache.table(connector, name).await,
         }
+    }
+
+    /// The catalogs after a reload. What is remembered of those that stay as they are is kept.
+    pub(crate) fn reloaded(&self, open: BTreeMap<String, OpenCatalog>) -> (Self, CatalogChanges) {
+        let mut changes = CatalogChanges::default();
+        for (name, fingerprint) in &self.fingerprints {
+            match open.get(name) {
+                None => changes.removed.push(name.clone()),
+                Some(catalog) if catalog.fingerprint != *fingerprint => changes.changed.push(name.clone()),
+                Some(_) => {}
+            }
+        }
+        let is_new = |name: &&String| !self.fingerprints.contains_key(*name);
+        changes.added = open.keys().filter(is_new).cloned().collect();
+        let stays = |name: &str| {
+            self.fingerprints.contains_key(name)
+                && ![&changes.changed, &changes.removed]
+                    .iter()
+                    .any(|gone| gone.iter().any(|gone| gone == name))
+        };
+        let cache = Arc::new(self.cache.only(stays));
+        let listings = Arc::new(self.listings.only(stays));
+        let reloaded = Self {
+            generation: self.generation + 1,
+            cache,
+            listings,
+            oids: Arc::clone(&self.oids),
+            ..Self::new(open, self.ttl)
+        };
+        (reloaded, changes)
+    }
+
+    /// Grows by one with each reload.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The catalogs as they were opened.
+    pub(crate) fn opened(&self) -> BTreeMap<String, OpenCatalog> {
+        let opened = self.connectors.iter().filter_map(|(name, connector)| {
+            let opened = OpenCatalog {
+                connector: Arc::clone(connector),
+                fingerprint: *self.fingerprints.get(name)?,
+            };
+            Some((name.clone(), opened))
+        });
+        opened.collect()
     }
 
     /// The catalog `name`, if there is one.

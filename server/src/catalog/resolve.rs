@@ -10,7 +10,7 @@ use causeway_spi::{Connector, ConnectorError, ErrorKind, Table, TableName};
 use datafusion::common::Span;
 
 use super::{ALL_CATALOGS, Catalogs};
-use crate::error::{QueryError, Result, nearest};
+use crate::error::{QueryError, Result, nearest, quoted};
 use crate::sqlstate::SqlState;
 
 /// The schema that is meant when none is named and the catalog has several.
@@ -246,10 +246,10 @@ impl Catalogs {
             };
             return self.place_of_three(&part(catalog), &part(schema));
         }
-        if let Some(connector) = self.get(&first.text) {
+        if let Some((catalog, connector)) = self.find_catalog(first)? {
             return Ok(Place {
                 connector,
-                catalog: first.text.clone(),
+                catalog,
                 schema: None,
             });
         }
@@ -258,20 +258,25 @@ impl Catalogs {
         Err(match nearest(&first.text, self.names()) {
             Some(name) => error.hint(format!(
                 "Perhaps you meant {}.",
-                path.display().replacen(&first.text, name, 1)
+                path.display().replacen(&first.text, &quoted(name), 1)
             )),
             None => error,
         })
     }
 
+    /// The catalog that `part` means, with its name. Errors: 42P09.
+    fn find_catalog(&self, part: &NamePart) -> Result<Option<(String, &Arc<dyn Connector>)>> {
+        let names: Vec<String> = self.names().map(str::to_owned).collect();
+        let found = matching(&names, part)?;
+        Ok(found.and_then(|name| self.get(&name).map(|connector| (name, connector))))
+    }
+
     fn place_of_three(&self, catalog: &NamePart, schema: &NamePart) -> Result<Place<'_>> {
-        let name = matching(&self.names().map(str::to_owned).collect::<Vec<_>>(), catalog)?;
-        let found = name.and_then(|name| self.get(&name).map(|connector| (name, connector)));
-        let Some((name, connector)) = found else {
+        let Some((name, connector)) = self.find_catalog(catalog)? else {
             let message = format!("catalog \"{}\" does not exist", catalog.text);
             let error = QueryError::new(SqlState::UNDEFINED_CATALOG, message).at(catalog.span);
             return Err(match nearest(&catalog.text, self.names()) {
-                Some(nearest) => error.hint(format!("Perhaps you meant the catalog \"{nearest}\".")),
+                Some(nearest) => error.hint(format!("Perhaps you meant the catalog {}.", quoted(nearest))),
                 None => error,
             });
         };
@@ -316,10 +321,10 @@ impl Catalogs {
         }
         let error = undefined_table(path, table);
         Err(match nearest(&table.text, tables.iter().map(String::as_str)) {
-            Some(nearest) => error.hint(format!(
-                "Perhaps you meant \"{}\".\"{schema}\".\"{nearest}\".",
-                place.catalog
-            )),
+            Some(nearest) => {
+                let parts = [place.catalog.as_str(), schema.as_str(), nearest].map(quoted);
+                error.hint(format!("Perhaps you meant {}.", parts.join(".")))
+            }
             None => error,
         })
     }
@@ -340,12 +345,12 @@ impl Catalogs {
             Some(implied) => implied.clone(),
             None => {
                 let several = &schemas;
-                let message = format!("table \"{}\" needs a schema", table.text);
+                let message = format!("relation \"{}\" does not exist", table.text);
                 let listed: Vec<&str> = several.iter().take(10).map(String::as_str).collect();
-                return Err(QueryError::new(SqlState::UNDEFINED_SCHEMA, message)
+                return Err(QueryError::new(SqlState::UNDEFINED_TABLE, message)
                     .at(table.span)
                     .hint(format!(
-                        "Catalog \"{}\" has {} schemas: {}.",
+                        "Write its schema before it: catalog \"{}\" has {} schemas, such as {}.",
                         place.catalog,
                         several.len(),
                         listed.join(", ")
@@ -385,7 +390,7 @@ fn matching(names: &[String], part: &NamePart) -> Result<Option<String>> {
         [] => Ok(None),
         [only] => Ok(Some((*only).clone())),
         several => {
-            let listed: Vec<String> = several.iter().map(|name| format!("\"{name}\"")).collect();
+            let listed: Vec<String> = several.iter().map(|name| quoted(name)).collect();
             let message = format!("name \"{}\" is ambiguous", part.text);
             Err(QueryError::new(SqlState::AMBIGUOUS_ALIAS, message)
                 .at(part.span)
@@ -415,7 +420,7 @@ fn undefined_schema(catalog: &str, schema: &NamePart, schemas: &[String]) -> Que
     );
     let error = QueryError::new(SqlState::UNDEFINED_SCHEMA, message).at(schema.span);
     match nearest(&schema.text, schemas.iter().map(String::as_str)) {
-        Some(nearest) => error.hint(format!("Perhaps you meant the schema \"{nearest}\".")),
+        Some(nearest) => error.hint(format!("Perhaps you meant the schema {}.", quoted(nearest))),
         None => error,
     }
 }

@@ -8,8 +8,10 @@ use datafusion::physical_plan::execute_stream;
 
 use super::Prepared;
 use super::checked::check_arithmetic;
+use super::optimize::optimize;
 use super::plan::with_names;
 use crate::error::Result;
+use crate::session::CancelToken;
 
 /// A running query. Dropping it stops the work, at the sources too.
 pub struct QueryHandle {
@@ -27,11 +29,11 @@ impl std::fmt::Debug for QueryHandle {
     }
 }
 
-/// Optimises and starts `prepared`. Must run on a thread with a large stack; sources are read only when the stream is
+/// Optimises and starts `prepared`, unless `over` fires meanwhile. Must run on a thread with a large stack; sources are read only when the stream is
 /// polled (for `EXPLAIN ANALYZE`: before this returns).
-pub async fn start(prepared: Prepared) -> Result<QueryHandle> {
+pub async fn start(prepared: Prepared, over: CancelToken) -> Result<QueryHandle> {
     let state = &prepared.state;
-    let optimized = check_arithmetic(state.optimize(&prepared.plan)?)?;
+    let optimized = check_arithmetic(optimize(state, &prepared.plan, &over)?)?;
     let plan = state
         .query_planner()
         .create_physical_plan(&optimized, state)

@@ -11,9 +11,11 @@ mod execute;
 mod explain;
 mod floats;
 mod functions;
+mod identifiers;
 mod moments;
 mod names;
 mod numerics;
+mod optimize;
 mod parameters;
 mod parse;
 mod plan;
@@ -22,10 +24,12 @@ mod rounding;
 mod single_value;
 mod syntax;
 mod types;
+mod typing;
 mod views;
 mod write;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use causeway_spi::engine_settings;
 use datafusion::execution::SessionState;
@@ -48,8 +52,9 @@ pub use write::{
     second_catalog, table_of_query, written_catalog,
 };
 
-use crate::catalog::Catalogs;
-use crate::config::ServerConfig;
+use crate::catalog::{CatalogChanges, Catalogs};
+use crate::config::{OpenCatalog, ServerConfig};
+use crate::history::History;
 
 /// How many memory consumers a refusal names in the log.
 const MEMORY_CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4);
@@ -57,10 +62,11 @@ const MEMORY_CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::M
 /// What all sessions share: catalogs, memory, and the prototype that each statement's state is cloned from.
 #[derive(Debug)]
 pub struct Engine {
-    /// The catalogs.
-    pub catalogs: Arc<Catalogs>,
+    catalogs: RwLock<Arc<Catalogs>>,
     /// The `[server]` section.
     pub config: ServerConfig,
+    /// What runs and what ran lately.
+    pub history: Arc<History>,
     prototype: SessionState,
 }
 
@@ -83,10 +89,24 @@ impl Engine {
             .with_analyzer_rules(analyzer_rules())
             .build();
         Ok(Self {
-            catalogs: Arc::new(catalogs),
+            catalogs: RwLock::new(Arc::new(catalogs)),
             config,
+            history: Arc::default(),
             prototype,
         })
+    }
+
+    /// The catalogs as they are now. A statement keeps those that it began with.
+    pub fn catalogs(&self) -> Arc<Catalogs> {
+        Arc::clone(&self.catalogs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts the catalogs of a reloaded configuration in the place of those that are there.
+    pub(crate) fn reload(&self, open: BTreeMap<String, OpenCatalog>) -> CatalogChanges {
+        let mut catalogs = self.catalogs.write().unwrap_or_else(PoisonError::into_inner);
+        let (reloaded, changes) = catalogs.reloaded(open);
+        *catalogs = Arc::new(reloaded);
+        changes
     }
 }
 

@@ -7,6 +7,11 @@ use datafusion::sql::sqlparser::ast::{
     SetExpr, Statement,
 };
 
+use super::identifiers::folded;
+
+/// The name of an output column that has none.
+pub(super) const UNNAMED: &str = "?column?";
+
 /// The output names of `statement`, whose plan gives `planned`; a wildcard's columns keep their planned names.
 pub(super) fn output_names(statement: &Statement, planned: &[String]) -> Vec<String> {
     let Statement::Query(query) = statement else {
@@ -35,7 +40,7 @@ pub(super) fn output_names(statement: &Statement, planned: &[String]) -> Vec<Str
     names
 }
 
-/// `statement` with an alias of its own for every unnamed output column after the first of its text.
+/// `statement` with an alias of its own for every output column after the first of its text or name.
 ///
 /// A column that is named for the first time keeps its name, so that ORDER BY still finds it.
 pub(super) fn with_distinct_names(statement: &Statement) -> Statement {
@@ -46,15 +51,22 @@ pub(super) fn with_distinct_names(statement: &Statement) -> Statement {
         let starred = select.projection.iter().any(is_wildcard);
         let mut seen = HashSet::new();
         for (index, item) in select.projection.iter_mut().enumerate() {
-            if let SelectItem::UnnamedExpr(expr) = item {
-                let first = !starred && is_column(expr) && seen.insert(expr.to_string());
-                if !first {
-                    let alias = Ident::with_quote('"', format!("?column {index}?"));
-                    *item = SelectItem::ExprWithAlias {
-                        expr: expr.clone(),
-                        alias,
-                    };
+            let (expr, first) = match item {
+                SelectItem::UnnamedExpr(expr) => {
+                    let first = !starred && is_column(expr) && seen.insert(expr.to_string());
+                    (expr, first)
                 }
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    let first = seen.insert(folded(alias));
+                    (expr, first)
+                }
+                _ => continue,
+            };
+            if !first {
+                *item = SelectItem::ExprWithAlias {
+                    expr: expr.clone(),
+                    alias: Ident::with_quote('"', format!("?column {index}?")),
+                };
             }
         }
     }
@@ -79,16 +91,16 @@ fn is_wildcard(item: &SelectItem) -> bool {
 
 fn item_name(item: &SelectItem) -> String {
     match item {
-        SelectItem::ExprWithAlias { alias, .. } => ident_name(alias),
-        SelectItem::UnnamedExpr(expr) => expr_name(expr).unwrap_or_else(|| "?column?".to_owned()),
-        _ => "?column?".to_owned(),
+        SelectItem::ExprWithAlias { alias, .. } => folded(alias),
+        SelectItem::UnnamedExpr(expr) => expr_name(expr).unwrap_or_else(|| UNNAMED.to_owned()),
+        _ => UNNAMED.to_owned(),
     }
 }
 
 pub(super) fn expr_name(expr: &Expr) -> Option<String> {
     match expr {
-        Expr::Identifier(ident) => Some(ident_name(ident)),
-        Expr::CompoundIdentifier(parts) => parts.last().map(ident_name),
+        Expr::Identifier(ident) => Some(folded(ident)),
+        Expr::CompoundIdentifier(parts) => parts.last().map(folded),
         Expr::Function(function) => match &function.args {
             FunctionArguments::Subquery(_) => None,
             _ => last_part(&function.name),
@@ -139,16 +151,8 @@ fn is_column(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
 }
 
-fn ident_name(ident: &Ident) -> String {
-    if ident.quote_style.is_some() {
-        ident.value.clone()
-    } else {
-        ident.value.to_lowercase()
-    }
-}
-
 fn last_part(name: &ObjectName) -> Option<String> {
-    name.0.last().and_then(|part| part.as_ident()).map(ident_name)
+    name.0.last().and_then(|part| part.as_ident()).map(folded)
 }
 
 /// The name of a type as it names a column: PostgreSQL's internal one.
@@ -166,7 +170,7 @@ fn type_name(data_type: &DataType) -> String {
             type_name(item)
         }
         DataType::Boolean | DataType::Bool => "bool".to_owned(),
-        DataType::Custom(name, _) => last_part(name).unwrap_or_else(|| "?column?".to_owned()),
+        DataType::Custom(name, _) => last_part(name).unwrap_or_else(|| UNNAMED.to_owned()),
         other => {
             let text = other.to_string().to_lowercase();
             text.split(['(', ' ']).next().unwrap_or("?column?").to_owned()

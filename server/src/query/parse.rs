@@ -3,6 +3,7 @@
 use datafusion::common::Span;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
@@ -14,6 +15,9 @@ use crate::sqlstate::SqlState;
 const SQL_BYTES_MAX: usize = 16 << 20;
 /// Deepest recursion of the parser; the thread's stack holds more.
 const PARSER_DEPTH_MAX: usize = 2_000;
+
+/// Most characters of a statement that an error repeats.
+const NEAR_CHARACTERS_MAX: usize = 60;
 
 /// One statement of a message.
 #[derive(Debug, Clone)]
@@ -34,22 +38,32 @@ pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
     let dialect = PostgreSqlDialect {};
     let mut tokens = Tokenizer::new(&dialect, sql)
         .tokenize_with_location()
-        .map_err(|error| {
-            QueryError::syntax(lower_first(&error.message))
-                .at(span_at(error.location))
-                .located(sql)
-        })?;
+        .map_err(|error| tokenizer_error(&error.message, error.location, sql))?;
     split_signs(&mut tokens);
+    unname_keywords(&mut tokens);
     complexity::check(&tokens).map_err(|error| error.located(sql))?;
     let statements = Parser::new(&dialect)
         .with_recursion_limit(PARSER_DEPTH_MAX)
         .with_tokens_with_locations(tokens)
         .parse_statements()
-        .map_err(|error| parser_error(&error).located(sql))?;
+        .map_err(|error| parser_error(&error, sql).located(sql))?;
     Ok(statements
         .into_iter()
         .map(|statement| ParsedStatement { statement })
         .collect())
+}
+
+/// Behind a point every word is a name: `t.user` is a column, not the function.
+fn unname_keywords(tokens: &mut [TokenWithSpan]) {
+    let mut behind_point = false;
+    for token in tokens {
+        if let Token::Word(word) = &mut token.token
+            && behind_point
+        {
+            word.keyword = Keyword::NoKeyword;
+        }
+        behind_point = token.token == Token::Period;
+    }
 }
 
 /// Takes the signs off operators as PostgreSQL does: `a>-1` is `a > -1`, because an operator of nothing but `+-*/<>=`
@@ -100,12 +114,47 @@ fn without_signs(token: &Token) -> Option<(Token, Vec<Token>)> {
     Some((known, signs.collect()))
 }
 
-fn parser_error(error: &ParserError) -> QueryError {
+fn tokenizer_error(message: &str, location: Location, sql: &str) -> QueryError {
+    let what = match message {
+        "Unterminated string literal" => "unterminated quoted string",
+        "Unterminated dollar-quoted string" => "unterminated dollar-quoted string",
+        "Unexpected EOF while in a multi-line comment" => "unterminated /* comment",
+        message if message.starts_with("Expected close delimiter '\"'") => "unterminated quoted identifier",
+        other => {
+            return QueryError::syntax(lower_first(other.trim_end_matches('.')))
+                .at(span_at(location))
+                .located(sql);
+        }
+    };
+    let mut error = QueryError::syntax(what).at(span_at(location)).located(sql);
+    if let Some(position) = error.position {
+        let rest: String = sql.chars().skip(position - 1).take(NEAR_CHARACTERS_MAX).collect();
+        error.message = format!("{what} at or near \"{rest}\"");
+    }
+    error
+}
+
+fn parser_error(error: &ParserError, sql: &str) -> QueryError {
     match error {
         ParserError::RecursionLimitExceeded => complexity::too_complex("it nests too deeply"),
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
             let (message, span) = split_place(text);
-            QueryError::syntax(format!("syntax error: {}", lower_first(message))).at(span)
+            let Some((expected, found)) = message
+                .strip_prefix("Expected: ")
+                .and_then(|rest| rest.split_once(", found: "))
+            else {
+                return QueryError::syntax(format!("syntax error: {}", lower_first(message))).at(span);
+            };
+            let detail = format!("Expected {expected}.");
+            if found == "EOF" {
+                let mut error = QueryError::syntax("syntax error at end of input").detail(detail);
+                error.position = Some(sql.chars().count() + 1);
+                return error;
+            }
+            let near: String = found.chars().take(NEAR_CHARACTERS_MAX).collect();
+            QueryError::syntax(format!("syntax error at or near \"{near}\""))
+                .detail(detail)
+                .at(span)
         }
     }
 }
@@ -146,7 +195,24 @@ mod tests {
     fn syntax_error_has_a_position() {
         let error = parse("SELECT 1;\nSELEC 2").unwrap_err();
         assert_eq!((error.state, error.position), (SqlState::SYNTAX_ERROR, Some(11)));
+        assert_eq!(error.message, "syntax error at or near \"SELEC\"");
         assert_eq!(parse(" ; -- nothing\n").unwrap().len(), 0);
+        for (sql, message, position) in [
+            ("SELECT 1 +", "syntax error at end of input", 11),
+            ("SELECT 1)", "syntax error at or near \")\"", 9),
+            ("SELECT 'a", "unterminated quoted string at or near \"'a\"", 8),
+            (
+                "SELECT \"ä",
+                "unterminated quoted identifier at or near \"\"ä\"",
+                8,
+            ),
+        ] {
+            let error = parse(sql).unwrap_err();
+            assert_eq!(
+                (error.message.as_str(), error.position),
+                (message, Some(position))
+            );
+        }
     }
 
     #[test]

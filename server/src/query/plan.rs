@@ -1,5 +1,6 @@
 //! A statement to a logical plan: its tables are resolved all at once, each wrapped for this statement, then planned.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -35,9 +36,13 @@ use super::moments::MomentOperators;
 use super::types::PostgresTypes;
 use super::views::PlannedView;
 use super::write::Assigned;
-use super::{Engine, ParsedStatement, catalog_syntax, names, numerics, parameters, refused, syntax};
+use super::{
+    Engine, ParsedStatement, catalog_syntax, functions, identifiers, names, numerics, parameters, refused,
+    syntax, typing,
+};
 use crate::catalog::{CatalogView, NamePart, TablePath};
 use crate::error::{QueryError, Result};
+use crate::history::{Origin, Tracked};
 use crate::session::Session;
 use crate::sqlstate::SqlState;
 
@@ -66,10 +71,14 @@ pub struct Prepared {
     pub(super) resolved: HashMap<TableReference, TableName>,
     /// Whether it reads a catalog as it was when it was planned: later it must be planned again.
     pub reads_snapshot: bool,
+    /// The catalogs' generation that it was planned with.
+    pub generation: u64,
     /// The types of its parameters.
     pub parameters: Vec<DataType>,
     /// The settings that it has changed by `set_config`, once it has run: they become the session's.
     pub set_config: PendingSettings,
+    /// The statement in the history.
+    pub tracked: Arc<Tracked>,
 }
 
 impl Prepared {
@@ -120,6 +129,7 @@ pub struct PlanContext {
     view: CatalogView,
     settings: ScanSettings,
     set_config: PendingSettings,
+    tracked: Arc<Tracked>,
 }
 
 impl PlanContext {
@@ -135,14 +145,22 @@ impl PlanContext {
                 .unwrap_or(engine.config.source_timeout),
             ..ScanSettings::default()
         };
+        let tracked = engine.history.begin(Origin {
+            query_id: Arc::clone(&query_id),
+            session_id: session.id,
+            user: session.user.clone(),
+            database: session.database.clone(),
+        });
         Self {
+            tracked,
             query_id,
             view: CatalogView {
-                catalogs: engine.catalogs.for_statement(session.transaction.writes()),
+                catalogs: engine.catalogs().for_statement(session.transaction.writes()),
                 database: session.database.clone(),
                 user: session.user.clone(),
                 session_id: session.id,
                 settings: Arc::new(session.settings.clone()),
+                history: Arc::clone(&engine.history),
             },
             settings,
             set_config: PendingSettings::default(),
@@ -156,6 +174,11 @@ impl PlanContext {
         &self.query_id
     }
 
+    /// The statement in the history.
+    pub fn tracked(&self) -> &Arc<Tracked> {
+        &self.tracked
+    }
+
     /// The catalogs as they are seen.
     pub(super) fn view(&self) -> &CatalogView {
         &self.view
@@ -163,7 +186,7 @@ impl PlanContext {
 
     /// Looks at the catalogs again: what was written meanwhile is seen.
     pub fn look_again(&mut self, engine: &Engine, session: &Session) {
-        self.view.catalogs = engine.catalogs.for_statement(session.transaction.writes());
+        self.view.catalogs = engine.catalogs().for_statement(session.transaction.writes());
     }
 }
 
@@ -187,6 +210,7 @@ pub async fn prepare(
     parsed: &ParsedStatement,
     types: &[Option<DataType>],
 ) -> Result<Prepared> {
+    cx.tracked.describe(&parsed.statement);
     let (written, explain) = Explain::unwrap(&parsed.statement)?;
     if !matches!(written, Statement::Query(_)) {
         return Err(QueryError::not_supported(format!(
@@ -211,7 +235,6 @@ pub(super) async fn prepare_request(
     request: Request,
     types: &[Option<DataType>],
 ) -> Result<Prepared> {
-    refused::check_statement(&request.written)?;
     let mut state = engine.prototype.clone();
     state.mark_start_execution();
     let zone = cx.view.settings.time_zone();
@@ -225,18 +248,11 @@ pub(super) async fn prepare_request(
         cx: &cx,
         notes: &notes,
     };
-    let planned = planning
-        .plan(request.written.clone(), request.own, types, 0)
-        .await?;
+    let planned = planning.plan(&request.written, request.own, types, 0).await?;
+    let names_of_tables: Vec<TableName> = planned.tables.values().cloned().collect();
+    cx.tracked.reads(&names_of_tables);
     let plan = planned.plan;
-    let read_only = SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
-    read_only
-        .verify_plan(&plan)
-        .map_err(|_| QueryError::not_supported("writing inside of another statement is not supported"))?;
-    refused::check_plan(&plan)?;
+    check_plan(&plan)?;
     let outputs: Vec<String> = plan
         .schema()
         .fields()
@@ -252,10 +268,12 @@ pub(super) async fn prepare_request(
         state,
         explain: request.explain,
         notes,
-        tables: planned.tables.values().cloned().collect(),
+        tables: names_of_tables,
         resolved: planned.tables,
+        generation: cx.view.catalogs.generation(),
         parameters: planned.parameters,
         set_config: cx.set_config,
+        tracked: cx.tracked,
     };
     if let Some(assigned) = &request.assigned {
         prepared.assign(assigned)?;
@@ -281,28 +299,29 @@ impl Planning<'_> {
     /// Plans `statement`, which is that of a view in `depth` others.
     async fn plan(
         &self,
-        mut statement: Statement,
+        written: &Statement,
         own: HashMap<TableReference, Arc<dyn Table>>,
         types: &[Option<DataType>],
         depth: usize,
     ) -> Result<Planned> {
         let view = &self.cx.view;
-        let zone = view.settings.time_zone();
-        let local = chrono::Utc::now().with_timezone(&zone).naive_local();
-        syntax::rewrite(&mut statement, zone, local)?;
-        catalog_syntax::rewrite(view, &mut statement).await?;
+        let mut statement = rewritten(self.cx, written).await?;
         let search_path = match catalog_syntax::asks_for_schema(&statement) {
             true => view.search_path().await,
             false => Vec::new(),
         };
-        let statement = &statement;
-        let mut tables = resolve_tables(self.cx, statement, &own).await?;
+        let mut tables = resolve_tables(self.cx, &statement, &own).await?;
         let names = tables
             .iter()
             .map(|(reference, table)| (reference.clone(), table.name().clone()));
         let names = names.collect();
         let views = self.plan_views(&tables, depth).await?;
         tables.extend(own);
+        let columns = tables
+            .iter()
+            .map(|(reference, table)| (reference.clone(), table.schema()));
+        identifiers::rewrite(&mut statement, &columns.collect())?;
+        let statement = &statement;
         let provider = StatementTables {
             state: self.state,
             tables,
@@ -345,7 +364,7 @@ impl Planning<'_> {
                 };
                 let inside = |error| in_view(error, table.name());
                 let planned = self
-                    .plan(parsed.statement, HashMap::new(), &[], depth + 1)
+                    .plan(&parsed.statement, HashMap::new(), &[], depth + 1)
                     .await
                     .map_err(inside)?;
                 let view = PlannedView::new(planned.plan, definition).map_err(inside)?;
@@ -366,6 +385,30 @@ fn in_view(mut error: QueryError, view: &TableName) -> QueryError {
         None => place,
     });
     error
+}
+
+/// Refuses what is planned, but would not be answered as PostgreSQL does.
+fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let read_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    read_only
+        .verify_plan(plan)
+        .map_err(|_| QueryError::not_supported("writing inside of another statement is not supported"))?;
+    refused::check_plan(plan)?;
+    typing::check(plan)
+}
+
+/// The statement with PostgreSQL's spellings made plain, unless something in it is refused.
+async fn rewritten(cx: &PlanContext, written: &Statement) -> Result<Statement> {
+    refused::check_statement(written)?;
+    let mut statement = written.clone();
+    let zone = cx.view.settings.time_zone();
+    let local = chrono::Utc::now().with_timezone(&zone).naive_local();
+    syntax::rewrite(&mut statement, zone, local)?;
+    catalog_syntax::rewrite(&cx.view, &mut statement).await?;
+    Ok(statement)
 }
 
 /// Plans with DataFusion, and gives every parameter a type. Those that nobody has named follow from the first plan; the
@@ -452,10 +495,37 @@ fn command_name(statement: &Statement) -> String {
 fn with_place(error: DataFusionError, statement: &Statement) -> QueryError {
     let column = missing_column(&error);
     let found = QueryError::from(error);
-    let span = column
-        .filter(|_| found.span.is_none())
-        .and_then(|column| find_ident(statement, &column));
+    if found.span.is_some() {
+        return found;
+    }
+    let span = match column {
+        Some(column) => find_ident(statement, &column),
+        None => missing_function(&found).and_then(|function| find_function(statement, function)),
+    };
     found.at(span)
+}
+
+/// The name of the function that does not take its arguments.
+fn missing_function(error: &QueryError) -> Option<&str> {
+    let rest = error.message.strip_prefix("function ")?;
+    let (name, _) = rest.split_once('(')?;
+    (error.state == SqlState::UNDEFINED_FUNCTION).then_some(name)
+}
+
+/// Where `statement` calls a function for the first time.
+fn find_function(statement: &Statement, name: &str) -> Option<Span> {
+    use datafusion::sql::sqlparser::ast::{Expr, visit_expressions};
+    let mut found = None;
+    let _ = visit_expressions(statement, |expr| match expr {
+        Expr::Function(function)
+            if catalog_syntax::last_part(&function.name).is_some_and(|last| last == name) =>
+        {
+            found = first_span(&function.name);
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found
 }
 
 fn missing_column(error: &DataFusionError) -> Option<String> {
@@ -549,10 +619,23 @@ fn written_names(statement: &Statement) -> Result<HashMap<TableReference, TableP
     let outcome = visit_relations(statement, |name| {
         match object_name_to_table_reference(name.clone(), true) {
             Ok(reference) => {
-                names.entry(reference).or_insert_with(|| path_as_written(name));
+                let path = path_as_written(name);
+                match names.entry(reference) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(path);
+                    }
+                    // What is quoted as well means the exact name: both are that, or it is not there.
+                    Entry::Occupied(mut entry) if path.0.iter().any(|part| part.quoted) => {
+                        entry.insert(path);
+                    }
+                    Entry::Occupied(_) => {}
+                }
                 ControlFlow::Continue(())
             }
-            Err(error) => ControlFlow::Break(QueryError::from(error).at(first_span(name))),
+            Err(_) => {
+                let message = format!("improper qualified name (too many dotted names): {name}");
+                ControlFlow::Break(QueryError::syntax(message).at(first_span(name)))
+            }
         }
     });
     match outcome {
@@ -570,18 +653,10 @@ pub(super) fn path_as_written(name: &ObjectName) -> TablePath {
     let idents = name.0.iter().filter_map(|part| part.as_ident());
     TablePath(
         idents
-            .map(|ident| {
-                let quoted = ident.quote_style.is_some();
-                let text = if quoted {
-                    ident.value.clone()
-                } else {
-                    ident.value.to_lowercase()
-                };
-                NamePart {
-                    text,
-                    quoted,
-                    span: Span::try_from_sqlparser_span(ident.span),
-                }
+            .map(|ident| NamePart {
+                text: identifiers::folded(ident),
+                quoted: ident.quote_style.is_some(),
+                span: Span::try_from_sqlparser_span(ident.span),
             })
             .collect(),
     )
@@ -677,6 +752,9 @@ impl ContextProvider for StatementTables<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if let Some(limited) = functions::limited(name, self.state.scalar_functions()) {
+            return Some(limited);
+        }
         let own = self.functions.get(name);
         let name = match name {
             // Arrays begin at 1 here.

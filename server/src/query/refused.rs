@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, DataFusionError, Result as DataFusionResult};
+use datafusion::common::{DFSchema, DataFusionError, Result as DataFusionResult, Span};
 use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, Operator};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, Query, SetExpr, SetOperator, SetQuantifier, Statement, TableFactor, Visit, Visitor,
+    Expr as SqlExpr, JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier,
+    Statement, TableFactor, TableWithJoins, Visit, Visitor,
 };
 
 use crate::error::{QueryError, Result};
@@ -66,8 +67,19 @@ impl Visitor for SyntaxSearch {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
+        match select.from.iter().find_map(unconditional_join) {
+            Some(error) => ControlFlow::Break(error),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<QueryError> {
         match factor {
+            TableFactor::NestedJoin { table_with_joins, .. } => match unconditional_join(table_with_joins) {
+                Some(error) => ControlFlow::Break(error),
+                None => ControlFlow::Continue(()),
+            },
             TableFactor::Table { sample: Some(_), .. } => Self::refuse("TABLESAMPLE"),
             TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => Self::refuse("PIVOT"),
             _ => ControlFlow::Continue(()),
@@ -89,6 +101,30 @@ impl Visitor for SyntaxSearch {
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// A JOIN without ON or USING, which is no cross join.
+fn unconditional_join(tables: &TableWithJoins) -> Option<QueryError> {
+    let found = tables.joins.iter().find(|join| {
+        let none = JoinConstraint::None;
+        match &join.join_operator {
+            JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint)
+            | JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint) => *constraint == none,
+            _ => false,
+        }
+    })?;
+    let span = match &found.relation {
+        TableFactor::Table { name, .. } => name.0.first().and_then(|part| part.as_ident()),
+        _ => None,
+    };
+    let span = span.and_then(|ident| Span::try_from_sqlparser_span(ident.span));
+    let error = QueryError::syntax("syntax error: JOIN needs ON or USING").at(span);
+    Some(error.hint("CROSS JOIN, or a comma, joins every row with every other."))
 }
 
 /// Refuses subqueries of a plan that is not yet optimised where their NULLs would be lost. Errors: 0A000.

@@ -8,8 +8,11 @@ use arrow::array::{
 use causeway_sql_tests::config::{Config, RedisTable};
 use causeway_sql_tests::loaders::{parquet_file, put_object};
 use causeway_sql_tests::services::{Services, unique_name};
+use mysql_async::prelude::Queryable;
 
 use crate::mysql::Mysql;
+use crate::redis_values;
+use crate::spellings::Spellings;
 
 /// Customers differ in case, accent and trailing blank where MySQL's collation sees no difference.
 const CUSTOMERS: &str = "\
@@ -32,6 +35,7 @@ pub(crate) struct Fixtures {
     services: Services,
     database: String,
     prefix: String,
+    spellings: Option<Arc<Spellings>>,
 }
 
 impl Fixtures {
@@ -41,11 +45,19 @@ impl Fixtures {
             services: services.clone(),
             database: mysql.database.clone(),
             prefix: unique_name("fixtures"),
+            spellings: None,
         };
         fixtures.load_customers(&mysql).await;
+        fixtures.load_kinds(&mysql).await;
         fixtures.load_stock().await;
         fixtures.load_orders().await;
         fixtures
+    }
+
+    /// With the tables of `cases/names` beside them.
+    pub(crate) async fn with_spellings(mut self, services: &Services) -> Self {
+        self.spellings = Some(Arc::new(Spellings::load(services).await));
+        self
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -56,16 +68,25 @@ impl Fixtures {
                 .map(str::to_owned)
                 .to_vec(),
         };
-        Config::new()
+        let config = Config::new()
             // Plans show the number of partitions, which must not depend on the machine.
             .server("target_partitions = 2")
             .mysql("shop", &self.services.mysql_url)
             .redis("cache", &self.services.redis_url, &[stock])
-            .s3("lake", &self.services.s3, &format!("{}/", self.prefix))
+            .catalog_lines(&redis_values::tables(&self.prefix))
+            .s3("lake", &self.services.s3, &format!("{}/", self.prefix));
+        match &self.spellings {
+            Some(spellings) => spellings.config(config),
+            None => config,
+        }
     }
 
     /// `sql` with the names of the schemas filled in.
     pub(crate) fn sql(&self, sql: &str) -> String {
+        let sql = match &self.spellings {
+            Some(spellings) => spellings.sql(sql),
+            None => sql.to_owned(),
+        };
         sql.replace("{shop}", &format!("shop.{}", self.database))
             .replace("{db}", &self.database)
             .replace("{cache}", "cache.public")
@@ -74,8 +95,14 @@ impl Fixtures {
 
     /// `text` with the names that differ in each run as they stand in the cases.
     pub(crate) fn without_names(&self, text: &str) -> String {
-        text.replace(&self.database, "{db}")
-            .replace(&self.prefix, "{prefix}")
+        let text = match &self.spellings {
+            Some(spellings) => spellings.without_names(text),
+            None => text.to_owned(),
+        };
+        let text = text
+            .replace(&self.database, "{db}")
+            .replace(&self.prefix, "{prefix}");
+        without_key_count(&text)
     }
 
     async fn load_customers(&self, mysql: &Mysql) {
@@ -90,6 +117,34 @@ impl Fixtures {
         mysql
             .run(&format!("INSERT INTO {table} VALUES {CUSTOMERS}"))
             .await;
+    }
+
+    /// Types that only MySQL has, and values that only it allows.
+    async fn load_kinds(&self, mysql: &Mysql) {
+        let table = format!("{}.kinds", self.database);
+        mysql
+            .run(&format!(
+                "CREATE TABLE {table} (id INT PRIMARY KEY, flag TINYINT(1), big BIGINT UNSIGNED, wide DECIMAL(65,30), \
+                 ratio DOUBLE, born YEAR, bits BIT(9), color ENUM('red','GREEN'), tags SET('a','b'), doc JSON, \
+                 lasts TIME(3), day DATE NOT NULL, moment TIMESTAMP(3) NULL, code VARCHAR(9) COLLATE utf8mb4_nopad_bin, \
+                 latin VARCHAR(9) CHARACTER SET latin1, raw VARBINARY(4), KEY (big), KEY (latin, id))"
+            ))
+            .await;
+        let mut connection = mysql.connect().await;
+        for statement in [
+            "SET NAMES utf8mb4, sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00'".to_owned(),
+            format!(
+                "INSERT INTO {table} VALUES (1, 2, 18446744073709551615, 0.000000000000000000000000000001, -0.5, 1901, \
+                 b'100000001', 'green', 'b,a', '{{\"k\": 1}}', '-838:59:59', '2024-02-31', '2024-03-31 02:30:00.5', \
+                 'a ', 'é', 0x00ff), \
+                 (2, 0, 0, -12345678901234567890123456789012345.5, 1e300, 0, b'0', 'red', '', '[]', '100:00:00', \
+                 '2024-02-29', '1970-01-01 00:00:01', 'A', 'E', ''), \
+                 (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '0000-00-00', NULL, NULL, NULL, NULL)"
+            ),
+        ] {
+            connection.query_drop(statement).await.unwrap();
+        }
+        connection.disconnect().await.unwrap();
     }
 
     async fn load_stock(&self) {
@@ -112,6 +167,7 @@ impl Fixtures {
                 .ignore();
         }
         pipeline.exec_async(&mut connection).await.unwrap();
+        redis_values::load(&mut connection, &self.prefix).await;
     }
 
     async fn load_orders(&self) {
@@ -136,6 +192,20 @@ impl Fixtures {
             put_object(&store, &key, file).await.unwrap();
         }
     }
+}
+
+/// `over 12345 keys` without the number, which counts the keys of other tests too.
+fn without_key_count(text: &str) -> String {
+    let mut parts = text.split(" over ");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|character: char| character.is_ascii_digit());
+        let counted = rest.len() < part.len() && rest.starts_with(" keys");
+        shown += " over ";
+        shown += if counted { "{n}" } else { "" };
+        shown += if counted { rest } else { part };
+    }
+    shown
 }
 
 type OrderRow = (

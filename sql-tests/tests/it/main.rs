@@ -8,7 +8,9 @@
 
 mod catalogs;
 mod changes;
+mod demo;
 mod docker;
+mod embedded;
 mod errors;
 mod extended;
 mod federation;
@@ -16,10 +18,15 @@ mod fixtures;
 mod jdbc;
 mod login;
 mod mysql;
+mod mysql_source;
 mod names;
+mod operations;
 mod protocol;
+mod redis_values;
 mod s3_server;
 mod slt;
+mod spellings;
+mod sqlite;
 mod streaming;
 mod tpch;
 mod writes;

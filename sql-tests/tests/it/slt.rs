@@ -1,8 +1,8 @@
 //! Runs `cases/**/*.slt` over the wire, once with pushdown and once without: the answers are the same.
 //!
 //! With SLT_COMPLETE=1 the answers in the files are replaced by what the server says: read every line of the change.
-//! `{shop}`, `{lake}` and `{cache}` stand for the schemas of the fixtures in [`crate::fixtures`]; the cases of `writes`
-//! need no services, only a catalog `mem` in memory.
+//! `{shop}`, `{lake}` and `{cache}` stand for the schemas of the fixtures in [`crate::fixtures`],
+//! `{names}` and `{long}` for names of [`crate::spellings`]; the cases of `writes` need no services, only a catalog `mem`.
 
 use std::path::{Path, PathBuf};
 
@@ -27,43 +27,42 @@ async fn without_pushdown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes() {
+    let files = slt_files(&cases().join("writes"));
+    assert!(!files.is_empty());
     for pushdown in ["on", "off"] {
         let server = Server::start(&Config::new().memory("mem").memory("other")).unwrap();
-        run(&server, None, pushdown, |subject| subject == WRITES).await;
+        run_files(&server, None, &files, pushdown).await;
     }
 }
-
-/// The cases that stand on a catalog in memory only.
-const WRITES: &str = "writes";
 
 async fn run_all(pushdown: &'static str) {
     let Some(services) = Services::from_env() else {
         return;
     };
-    let fixtures = Fixtures::load(&services).await;
+    let fixtures = Fixtures::load(&services).await.with_spellings(&services).await;
     let server = Server::start(&fixtures.config()).unwrap();
+    let mut files = slt_files(&cases());
+    for own in ["connectors/sqlite", "writes"] {
+        files.retain(|file| !file.starts_with(cases().join(own)));
+    }
     // What is pushed is another text without pushdown.
-    let wanted = |subject: &str| subject != WRITES && (pushdown == "on" || subject != "plans");
-    run(&server, Some(&fixtures), pushdown, wanted).await;
+    files.retain(|file| pushdown == "on" || !file.starts_with(cases().join("plans")));
+    run_files(&server, Some(&fixtures), &files, pushdown).await;
 }
 
-/// Runs the files of the folders that are wanted.
-async fn run(
+/// The cases of sources that need no service have a server of their own, without fixtures.
+pub(crate) async fn run_files(
     server: &Server,
     fixtures: Option<&Fixtures>,
+    files: &[PathBuf],
     pushdown: &'static str,
-    wanted: impl Fn(&str) -> bool,
 ) {
     let mut wrong = Vec::new();
-    for file in slt_files(&cases()) {
-        let subject = file.parent().and_then(Path::file_name).unwrap().to_string_lossy();
-        if !wanted(&subject) {
-            continue;
-        }
+    for file in files {
         let mut runner = Runner::new(|| connect(server, fixtures, pushdown));
         if std::env::var_os("SLT_COMPLETE").is_some() {
-            complete(&mut runner, &file).await;
-        } else if let Err(error) = runner.run_file_async(&file).await {
+            complete(&mut runner, file).await;
+        } else if let Err(error) = runner.run_file_async(file).await {
             wrong.push(error.display(false).to_string());
         }
     }
@@ -108,10 +107,10 @@ struct Connection {
 
 impl Connection {
     async fn query(&self, sql: &str) -> Result<causeway_sql_tests::client::Rows, QueryFailure> {
-        let sql = self
-            .fixtures
-            .as_ref()
-            .map_or_else(|| sql.to_owned(), |fixtures| fixtures.sql(sql));
+        let sql = match &self.fixtures {
+            Some(fixtures) => fixtures.sql(sql),
+            None => sql.to_owned(),
+        };
         self.client
             .try_query(&sql)
             .await
@@ -158,12 +157,12 @@ impl AsyncDB for Connection {
     }
 }
 
-fn cases() -> PathBuf {
+pub(crate) fn cases() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("cases")
 }
 
 /// All files below a folder, by name.
-fn slt_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn slt_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -7,6 +7,7 @@ use datafusion::prelude::{col, random};
 
 use super::*;
 use crate::key::KeyValue;
+use crate::key_order::KeyRange;
 
 const NO_INDEX: &str = "no index on values";
 
@@ -28,7 +29,7 @@ fn filter(expr: Expr) -> Filter {
 
 fn access(keys: &KeyColumns, filters: &[Expr]) -> AccessPath {
     let filters: Vec<Filter> = filters.iter().map(Filter::new).collect();
-    keys.compile(filters.iter()).unwrap().access().clone()
+    keys.compile(filters.iter(), None).unwrap().access().clone()
 }
 
 fn ids(numbers: &[i64]) -> AccessPath {
@@ -88,10 +89,7 @@ fn equalities_become_points() {
         access(&keys, &[either.clone(), col("id").eq(lit(2_i64))]),
         ids(&[2])
     );
-    assert_eq!(
-        access(&keys, &[either.and(col("id").gt(lit(1_i64)))]),
-        ids(&[1, 2])
-    );
+    assert_eq!(access(&keys, &[either.and(col("id").gt(lit(1_i64)))]), ids(&[2]));
 }
 
 #[test]
@@ -156,6 +154,53 @@ fn what_does_not_bind_every_column_is_a_full_walk() {
 }
 
 #[test]
+fn keys_in_order_are_ranges() {
+    let columns = [("tenant", KeyType::Text), ("id", KeyType::Integer)];
+    let keys = KeyColumns::over(columns.into_iter());
+    let order = OrderedKey::new(columns.map(|(_, key_type)| key_type).to_vec());
+    let access = |filters: &[Expr]| {
+        let filters: Vec<Filter> = filters.iter().map(Filter::new).collect();
+        keys.compile_ordered(filters.iter(), &order)
+            .unwrap()
+            .access()
+            .clone()
+    };
+    let tenant = |name: &str| vec![KeyValue::Text(name.to_owned())];
+    let whole = |name: &str| KeyRange::prefix(&OrderedKey::encode(&tenant(name)));
+    assert_eq!(
+        access(&[col("tenant").eq(lit("a"))]),
+        AccessPath::Ranges(vec![whole("a")])
+    );
+    let either = col("tenant").in_list(vec![lit("c"), lit("a")], false);
+    assert_eq!(
+        access(&[either]),
+        AccessPath::Ranges(vec![whole("a"), whole("c")])
+    );
+    let from = |id: i64| OrderedKey::encode(&[KeyValue::Text("a".to_owned()), KeyValue::Int(id)]);
+    let range = AccessPath::Ranges(vec![KeyRange {
+        low: from(3),
+        high: Some(from(7)),
+    }]);
+    let some = [
+        col("tenant").eq(lit("a")),
+        col("id").gt_eq(lit(3)),
+        col("id").lt(lit(7_i64)),
+    ];
+    assert_eq!(access(&some), range);
+    let none = [
+        col("tenant").eq(lit("a")),
+        col("id").gt_eq(lit(3)),
+        col("id").lt(lit(3)),
+    ];
+    assert_eq!(access(&none), AccessPath::Ranges(vec![]));
+    assert_eq!(access(&[col("id").eq(lit(3))]), AccessPath::Full);
+    assert_eq!(
+        access(&[col("tenant").lt(lit(ScalarValue::Utf8(None)))]),
+        AccessPath::Points(vec![])
+    );
+}
+
+#[test]
 fn large_lists_stay_supersets() {
     let keys = single();
     let list = |numbers: std::ops::Range<i64>| col("id").in_list(numbers.map(lit).collect(), false);
@@ -172,7 +217,7 @@ fn the_predicate_follows_three_valued_logic() {
     let tuples = vec![pair(1, "a"), pair(2, "b"), pair(3, "")];
     let passes = |expr: Expr| {
         let filter = filter(expr);
-        keys.compile(std::iter::once(&filter))
+        keys.compile(std::iter::once(&filter), None)
             .unwrap()
             .passes(&tuples)
             .unwrap()

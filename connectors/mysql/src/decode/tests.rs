@@ -38,6 +38,20 @@ fn dates_that_do_not_exist_are_null() {
 }
 
 #[test]
+fn a_day_with_a_time_is_no_day() {
+    let mut batcher = batcher(DataType::Date32, "date", 10, 1000);
+    let noon = Value::Date(2024, 2, 29, 12, 0, 0, 0);
+    let error = batcher.push(vec![Some(noon)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert!(error.hint_text().unwrap().contains("run the query again"));
+    assert!(
+        batcher
+            .push(vec![Some(Value::Date(2024, 2, 29, 0, 0, 0, 0))])
+            .is_ok()
+    );
+}
+
+#[test]
 fn decimals_keep_every_digit() {
     let bytes = |text: &str| Value::Bytes(text.as_bytes().to_vec());
     assert_eq!(decimal128(&bytes("-0.05"), 2), Ok(Some(-5)));
@@ -50,6 +64,20 @@ fn decimals_keep_every_digit() {
     assert_eq!(decimal128(&Value::Int(1), 2), Err(OTHER_TYPE));
     for wrong in ["", "-", "1.234", "1e5", "1.2.3", " 1"] {
         assert_eq!(decimal128(&bytes(wrong), 2), Err(NOT_A_DECIMAL), "{wrong}");
+    }
+    // Around the length at which the arithmetic changes.
+    for digits in 15..=38 {
+        let text = "9".repeat(digits);
+        let number: i128 = text.parse().unwrap();
+        assert_eq!(decimal128(&bytes(&text), 0), Ok(Some(number)));
+        assert_eq!(
+            decimal128(&bytes(&format!("-0.{text}")), digits),
+            Ok(Some(-number))
+        );
+        assert_eq!(
+            decimal128(&bytes("7"), digits - 1),
+            Ok(Some(7 * 10_i128.pow(u32::try_from(digits).unwrap() - 1)))
+        );
     }
     let long = "9".repeat(65);
     assert_eq!(decimal128(&bytes(&long), 0), Err(NOT_A_DECIMAL));

@@ -7,9 +7,7 @@ use futures::StreamExt;
 use mysql_async::prelude::Queryable;
 use tokio::net::TcpListener;
 
-use causeway_mysql::Tls;
-
-use crate::fixture::{account, load, open, options, scan, server, texts, try_read};
+use crate::fixture::{account, load, open, options, scan, server, try_read};
 
 #[tokio::test]
 async fn an_unreachable_server_is_unavailable() {
@@ -160,25 +158,27 @@ async fn a_server_that_dies_in_the_middle_is_an_error() {
     );
 }
 
-/// Needs a server with a certificate of the authority in the PEM file `TEST_MYSQL_TLS_CA`.
 #[tokio::test]
-async fn an_encrypted_connection_checks_the_certificate() {
+async fn the_server_stops_what_is_older_than_its_limit() {
     let Some(server) = server() else { return };
-    let Some(authority) = std::env::var_os("TEST_MYSQL_TLS_CA") else {
-        eprintln!("SKIPPED: TEST_MYSQL_TLS_CA is not set");
-        return;
-    };
+    let create = "CREATE VIEW heavy AS SELECT COUNT(*) AS n FROM seq_1_to_10000000 a, seq_1_to_10000000 b
+        WHERE a.seq * 7 % 11 = b.seq % 13";
+    server.database("causeway_old", &[create]).await;
     let mut options = server.options();
-    options.tls = Tls::Required;
-    let stranger = options.clone().open("shop").unwrap();
-    let error = stranger.ping().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
-    options.tls_ca = Some(authority.into());
-    let create = "CREATE VIEW t AS SELECT VARIABLE_VALUE AS cipher FROM information_schema.SESSION_STATUS
-        WHERE VARIABLE_NAME = 'Ssl_cipher'";
-    server.database("causeway_tls", &[create]).await;
+    options.statement_time_max = Duration::from_secs(1);
     let catalog = options.open("shop").unwrap();
-    let table = load(&catalog, "causeway_tls", "t").await;
-    let rows = try_read(table.as_ref(), &scan(table.as_ref())).await.unwrap();
-    assert!(texts(&rows, "cipher")[0].contains("TLS") || texts(&rows, "cipher")[0].len() > 5);
+    let table = load(&catalog, "causeway_old", "heavy").await;
+    let started = Instant::now();
+    let error = try_read(table.as_ref(), &scan(table.as_ref())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(
+        error.message(),
+        "the server stopped reading table shop.causeway_old.heavy because it took too long"
+    );
+    assert!(error.hint_text().unwrap().contains("statement_time_max"));
+    assert!(
+        (1..10).contains(&started.elapsed().as_secs()),
+        "{:?}",
+        started.elapsed()
+    );
 }

@@ -142,6 +142,81 @@ fn text_filters(column: &str) -> Vec<Expr> {
     filters
 }
 
+/// All character sets of the server: what is stored is read, and no verdict is broken.
+#[tokio::test]
+async fn every_character_set_is_read_and_filtered() {
+    use mysql_async::prelude::Queryable;
+    let Some(server) = server() else { return };
+    let mut admin = server.admin().await;
+    let charsets: Vec<String> = admin
+        .query("SELECT CHARACTER_SET_NAME FROM information_schema.CHARACTER_SETS ORDER BY 1")
+        .await
+        .unwrap();
+    let charsets: Vec<&str> = charsets
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != "binary")
+        .collect();
+    assert!(charsets.len() >= 38, "{charsets:?}");
+    let columns: Vec<String> = charsets
+        .iter()
+        .map(|name| format!("c_{name} varchar(20) CHARACTER SET {name}, INDEX (c_{name})"))
+        .collect();
+    let texts_here = [
+        "Ann", "ann", "ann ", "", "a_b", "Zoë", "ß", "Жук", "λ", "日本", "ﾊﾝ", "€", "\u{a0}", "😀",
+    ];
+    let mut statements = vec![format!(
+        "CREATE TABLE sets (id int PRIMARY KEY, {})",
+        columns.join(", ")
+    )];
+    for (id, text) in texts_here.iter().enumerate() {
+        let cells = vec![format!("'{text}'"); charsets.len()];
+        statements.push(format!("INSERT INTO sets VALUES ({id}, {})", cells.join(", ")));
+    }
+    let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+    let catalog = server.database("causeway_sets", &statements).await;
+    let table = load(&catalog, "causeway_sets", "sets").await;
+    let rows = read(table.as_ref(), &scan(table.as_ref())).await;
+    let mut unknown = Vec::new();
+    for name in charsets {
+        let column = format!("c_{name}");
+        let stored = texts(&rows, &column);
+        assert_eq!(stored[..5], texts_here[..5], "{name}");
+        let c = || ident(column.as_str());
+        let mut filters = vec![
+            c().in_list(vec![lit("ann"), lit("日本"), lit("ß")], false),
+            c().in_list(vec![lit("ann"), lit("λ")], true),
+            c().gt(lit("a")),
+            c().lt_eq(lit("ß")),
+            c().like(lit("_nn%")),
+            c().like(lit("%本")),
+            c().is_null(),
+        ];
+        filters.extend(
+            stored
+                .iter()
+                .chain(&texts_here.map(str::to_owned))
+                .flat_map(|text| [c().eq(lit(text.as_str())), c().not_eq(lit(text.as_str()))]),
+        );
+        let seen = check(table.as_ref(), &filters).await;
+        match seen.declined {
+            0 => assert_eq!(seen.exact, filters.len(), "{name}: {seen:?}"),
+            // IS NULL needs to know nothing of the text.
+            _ => {
+                assert_eq!((seen.exact, seen.superset), (1, 0), "{name}: {seen:?}");
+                unknown.push(name);
+            }
+        }
+    }
+    println!("not known: {unknown:?}");
+    for known in [
+        "utf8mb4", "utf8mb3", "latin1", "ucs2", "utf16", "utf32", "sjis", "cp932", "gbk", "big5", "ujis",
+        "ascii",
+    ] {
+        assert!(!unknown.contains(&known), "{known}");
+    }
+}
+
 #[tokio::test]
 async fn every_byte_of_latin1_is_found_by_its_character() {
     let Some(server) = server() else { return };

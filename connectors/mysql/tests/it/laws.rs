@@ -1,15 +1,25 @@
-//! The law harness over text columns of every kind of collation, indexes of one and two columns, and zero dates.
+//! The law harness over text columns of every kind of collation, indexes of one and two columns, zero dates, and the
+//! types that other sources do not have.
 
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
 use causeway_spi::testing::{
     CanonicalTable, Column, ColumnKind, LawSubject, ROWS, Shares, TextKind, column, run_laws,
 };
 
+use datafusion::common::ScalarValue;
+
 use crate::fixture::{load, server};
 
-/// Most conditions can be sent, and most joins are looked up.
+/// Tables that share the checks.
+const TABLES: u64 = 3;
+
+/// Many conditions can be sent, and many joins are looked up.
 const SHARES: Shares = Shares {
-    pushed: 0.5,
-    lookups: 0.3,
+    pushed: 0.3,
+    lookups: 0.2,
     limits: 0.1,
 };
 
@@ -83,6 +93,196 @@ async fn texts_of_every_collation() {
     check("law_texts", &columns, SHARES).await;
 }
 
+/// Integers of every width and sign, and types of which nothing is sent.
+const KINDS_SHARES: Shares = Shares {
+    pushed: 0.15,
+    lookups: 0.1,
+    limits: 0.05,
+};
+
+/// A column's name, its definition, its type here, and its values: as MySQL reads them, and as they come here.
+type Kind = (
+    &'static str,
+    &'static str,
+    DataType,
+    &'static [(&'static str, &'static str)],
+);
+
+/// What is written as it is read.
+macro_rules! same {
+    ($($text:literal),*) => { &[$(($text, $text)),*] };
+}
+
+fn kinds() -> Vec<Kind> {
+    vec![
+        (
+            "tiny",
+            "tinyint(1), INDEX (tiny)",
+            DataType::Int16,
+            same!["-128", "-1", "0", "1", "2", "127"],
+        ),
+        (
+            "utiny",
+            "tinyint unsigned",
+            DataType::Int16,
+            same!["0", "1", "127", "128", "255"],
+        ),
+        (
+            "usmall",
+            "smallint unsigned, INDEX (usmall, tiny)",
+            DataType::Int32,
+            same!["0", "32767", "32768", "65535"],
+        ),
+        (
+            "mid",
+            "mediumint, INDEX (mid)",
+            DataType::Int32,
+            same!["-8388608", "-1", "0", "8388607"],
+        ),
+        (
+            "umid",
+            "mediumint(4) unsigned zerofill",
+            DataType::Int32,
+            same!["0", "7", "8388608", "16777215"],
+        ),
+        (
+            "uint",
+            "int unsigned, INDEX (uint)",
+            DataType::Int64,
+            same!["0", "2147483647", "2147483648", "4294967295"],
+        ),
+        (
+            "born",
+            "year, INDEX (born)",
+            DataType::Int16,
+            &[
+                ("0000", "0"),
+                ("1901", "1901"),
+                ("1970", "1970"),
+                ("70", "1970"),
+                ("2000", "2000"),
+                ("2155", "2155"),
+            ],
+        ),
+        (
+            "color",
+            "enum('red', 'GREEN', 'blue ', ''), INDEX (color)",
+            DataType::Utf8View,
+            &[
+                ("red", "red"),
+                ("RED", "red"),
+                ("green", "GREEN"),
+                ("blue", "blue"),
+                ("", ""),
+            ],
+        ),
+        (
+            "tags",
+            "set('a', 'b', 'C')",
+            DataType::Utf8View,
+            &[("b,a", "a,b"), ("", ""), ("c", "C"), ("a,b,C", "a,b,C")],
+        ),
+        (
+            "doc",
+            "json",
+            DataType::Utf8View,
+            same!["{\"k\": 1}", "[]", "\"a\"", "1", "null"],
+        ),
+        (
+            "lasts",
+            "time(3), INDEX (lasts)",
+            DataType::Utf8View,
+            &[
+                ("-838:59:59", "-838:59:59.000"),
+                ("-1", "-00:00:01.000"),
+                ("0", "00:00:00.000"),
+                ("12:34:56.789", "12:34:56.789"),
+                ("100:00:00", "100:00:00.000"),
+            ],
+        ),
+        (
+            "uid",
+            "uuid, INDEX (uid)",
+            DataType::Utf8View,
+            &[
+                (
+                    "123E4567-E89B-12D3-A456-426655440000",
+                    "123e4567-e89b-12d3-a456-426655440000",
+                ),
+                (
+                    "00000000000000000000000000000000",
+                    "00000000-0000-0000-0000-000000000000",
+                ),
+            ],
+        ),
+        (
+            "ip6",
+            "inet6",
+            DataType::Utf8View,
+            &[
+                ("::1", "::1"),
+                ("2001:DB8::FF", "2001:db8::ff"),
+                ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
+            ],
+        ),
+        (
+            "ip4",
+            "inet4, INDEX (ip4)",
+            DataType::Utf8View,
+            same!["10.0.0.1", "192.168.255.9", "9.0.0.1"],
+        ),
+    ]
+}
+
+/// The types that only MySQL and MariaDB have.
+#[tokio::test(flavor = "multi_thread")]
+async fn types_of_every_kind() {
+    const ROWS: usize = 150;
+    let Some(server) = server() else { return };
+    let kinds = kinds();
+    let id = (0..ROWS).map(|row| ScalarValue::Int64(i64::try_from(row).ok()));
+    let mut fields = vec![Field::new("id", DataType::Int64, false)];
+    let mut arrays = vec![ScalarValue::iter_to_array(id).unwrap()];
+    // Each column goes through its values at its own pace, with a NULL at the end of each round.
+    let cell = |row: usize, column: usize, values: usize| (row * (column + 1) + row / 7) % (values + 1);
+    for (column, (name, _, data_type, values)) in kinds.iter().enumerate() {
+        let cells = (0..ROWS).map(|row| match values.get(cell(row, column, values.len())) {
+            Some((_, here)) => ScalarValue::try_from_string((*here).to_owned(), data_type).unwrap(),
+            None => ScalarValue::try_from(data_type).unwrap(),
+        });
+        arrays.push(ScalarValue::iter_to_array(cells).unwrap());
+        fields.push(Field::new(*name, data_type.clone(), true));
+    }
+    let copy = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    let definitions: Vec<String> = kinds
+        .iter()
+        .map(|kind| format!("`{}` {}", kind.0, kind.1))
+        .collect();
+    let mut statements = vec![format!(
+        "CREATE TABLE t (id bigint PRIMARY KEY, {})",
+        definitions.join(", ")
+    )];
+    for row in 0..ROWS {
+        let cells: Vec<String> = kinds
+            .iter()
+            .enumerate()
+            .map(
+                |(column, (_, _, _, values))| match values.get(cell(row, column, values.len())) {
+                    Some((there, _)) => format!("'{there}'"),
+                    None => "NULL".to_owned(),
+                },
+            )
+            .collect();
+        statements.push(format!("INSERT INTO t VALUES ({row}, {})", cells.join(", ")));
+    }
+    statements.push("ANALYZE TABLE t".to_owned());
+    let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+    let catalog = server.database("law_kinds", &statements).await;
+    let table = load(&catalog, "law_kinds", "t").await;
+    let subject = LawSubject::new("mysql law_kinds", table, copy);
+    run_laws(&subject.shares(KINDS_SHARES).one_of(TABLES)).await;
+}
+
 fn numeric(precision: u8, scale: i8) -> ColumnKind {
     ColumnKind::Numeric { precision, scale }
 }
@@ -116,7 +316,7 @@ async fn check(database: &str, columns: &[(&str, ColumnKind, &str)], shares: Sha
     let catalog = server.database(database, &statements).await;
     let table = load(&catalog, database, "t").await;
     let subject = LawSubject::new(format!("mysql {database}"), table, canonical.rows().clone());
-    run_laws(&subject.shares(shares).one_of(2)).await;
+    run_laws(&subject.shares(shares).one_of(TABLES)).await;
 }
 
 /// A cell as MySQL reads it. A NULL day is now and then a day that is read as NULL.

@@ -8,13 +8,18 @@
 )]
 
 mod fixture;
+mod own_server;
+mod proxy;
 
 mod cancel;
+mod drops;
+mod encryption;
 mod failures;
 mod filters;
 mod indexes;
 mod laws;
 mod lookups;
+mod network;
 mod pool;
 mod streaming;
 mod types;

@@ -88,6 +88,177 @@ async fn odd_values_keep_their_meaning() {
     assert_eq!(field("moment").data_type(), &utc);
 }
 
+/// Bits, displays, bytes of every kind, and what a shape is.
+#[tokio::test]
+async fn rare_types_keep_every_bit() {
+    let Some(server) = server() else { return };
+    let create = "CREATE TABLE rare (id int PRIMARY KEY, one bit, all_bits bit(64), shown float(7,2), wide double(20,3) unsigned,
+        filled decimal(8,3) zerofill, tb tinyblob, mb mediumblob, lb longblob, fixed binary(4), raw varchar(4) CHARACTER SET binary,
+        packed text COMPRESSED, ip4 inet4, ip6 inet6, shape geometry, line linestring, fine timestamp(6) NULL,
+        coarse timestamp NULL, f6 datetime(6), f1 datetime(1), lasts time(6))";
+    let insert = "INSERT INTO rare VALUES (1, b'1', 0x8000000000000001, 12345.678, 0.1255, 1.5, 0x00, 0xff00, 0x0aff, 0x01, 0xfe,
+        REPEAT('ab', 3), '10.1.2.3', '::FFFF', POINT(1, 2), LineString(Point(0, 0), Point(1, 1)), '2024-03-31 02:30:00.000001',
+        '2024-10-27 02:30:00', '2024-02-29 23:59:59.999999', '1999-12-31 23:59:59.9', '-00:00:00.000001')";
+    let catalog = server.database("causeway_rare", &[create, insert]).await;
+    let table = load(&catalog, "causeway_rare", "rare").await;
+    check_canonical(table.name(), &table.schema()).unwrap();
+    let rows = read(table.as_ref(), &scan(table.as_ref())).await;
+    for (column, expected) in [
+        ("one", "01"),
+        ("all_bits", "8000000000000001"),
+        ("shown", "12345.68"),
+        ("wide", "0.126"),
+        ("filled", "1.500"),
+        ("tb", "00"),
+        ("mb", "ff00"),
+        ("lb", "0aff"),
+        ("fixed", "01000000"),
+        ("raw", "fe"),
+        ("packed", "ababab"),
+        ("ip4", "10.1.2.3"),
+        ("ip6", "::ffff"),
+        // Four bytes of SRID, then the well-known binary form.
+        ("shape", "000000000101000000000000000000f03f0000000000000040"),
+        ("fine", "2024-03-31T02:30:00.000001Z"),
+        ("coarse", "2024-10-27T02:30:00Z"),
+        ("f6", "2024-02-29T23:59:59.999999"),
+        ("f1", "1999-12-31T23:59:59.900"),
+        ("lasts", "-00:00:00.000001"),
+    ] {
+        assert_eq!(texts(&rows, column), [expected], "{column}");
+    }
+    let shape = texts(&rows, "line").remove(0);
+    assert!(shape.starts_with("00000000010200000002000000"), "{shape}");
+}
+
+/// Columns and tables that `SELECT *` or a listing of the server would not show alike.
+#[tokio::test]
+async fn generated_hidden_and_versioned_columns_are_read() {
+    let Some(server) = server() else { return };
+    let statements = [
+        "CREATE TABLE made (id int PRIMARY KEY, twice int AS (id * 2) VIRTUAL, kept int AS (id * 3) STORED,
+            hidden int INVISIBLE DEFAULT 7, INDEX (twice))",
+        "INSERT INTO made (id) VALUES (1), (2)",
+        "CREATE TABLE history (id int PRIMARY KEY) WITH SYSTEM VERSIONING",
+        "INSERT INTO history VALUES (1), (2)",
+        "DELETE FROM history WHERE id = 1",
+        "CREATE SEQUENCE numbers",
+        "CREATE TABLE base (id int)",
+        "CREATE VIEW broken AS SELECT id FROM base",
+        "DROP TABLE base",
+    ];
+    let catalog = server.database("causeway_made", &statements).await;
+    assert_eq!(
+        catalog.tables("causeway_made").await.unwrap(),
+        ["broken", "history", "made"]
+    );
+    let table = load(&catalog, "causeway_made", "made").await;
+    let rows = read(table.as_ref(), &scan(table.as_ref())).await;
+    for (column, expected) in [
+        ("twice", ["2", "4"]),
+        ("kept", ["3", "6"]),
+        ("hidden", ["7", "7"]),
+    ] {
+        assert_eq!(texts(&rows, column), expected, "{column}");
+    }
+    let twice = table.schema().index_of("twice").unwrap();
+    assert!(
+        table.lookup().unwrap().keys().contains(&vec![twice]),
+        "an index on a generated column"
+    );
+    let table = load(&catalog, "causeway_made", "history").await;
+    let rows = read(table.as_ref(), &scan(table.as_ref())).await;
+    assert_eq!(texts(&rows, "id"), ["2"], "what is true now");
+    let sequence = causeway_spi::TableName::new("shop", "causeway_made", "numbers");
+    assert!(
+        catalog.table(&sequence).await.unwrap().is_none(),
+        "a sequence is no table"
+    );
+    let broken = causeway_spi::TableName::new("shop", "causeway_made", "broken");
+    let error = catalog.table(&broken).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source);
+    assert_eq!(
+        error.message(),
+        "table shop.causeway_made.broken has no columns that can be read"
+    );
+    assert!(
+        error.detail_text().unwrap().contains("invalid table"),
+        "{error:?}"
+    );
+}
+
+/// Names that must be quoted, that differ only by case, and that are as long as names can be.
+#[tokio::test]
+async fn names_of_every_kind_are_found_and_read() {
+    use mysql_async::prelude::Queryable;
+    let Some(server) = server() else { return };
+    let long = "n".repeat(64);
+    let schemas = [long.as_str(), "causeway.dot `tick` \"q\" 'a' %"];
+    let tables = [
+        "select",
+        "Orders",
+        "orders",
+        "a.b",
+        "it's \"x\" `y` \\ %_",
+        long.as_str(),
+        "größe",
+    ];
+    let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+    let mut admin = server.admin().await;
+    admin.query_drop("SET NAMES utf8mb4").await.unwrap();
+    for schema in schemas {
+        admin
+            .query_drop(format!("DROP DATABASE IF EXISTS {}", quoted(schema)))
+            .await
+            .unwrap();
+        admin
+            .query_drop(format!("CREATE DATABASE {}", quoted(schema)))
+            .await
+            .unwrap();
+        for (number, table) in tables.iter().enumerate() {
+            let place = format!("{}.{}", quoted(schema), quoted(table));
+            let columns = format!(
+                "{} int PRIMARY KEY, `from` int, `a.b` int, `Größe` int",
+                quoted(&long)
+            );
+            admin
+                .query_drop(format!("CREATE TABLE {place} ({columns})"))
+                .await
+                .unwrap();
+            admin
+                .query_drop(format!("INSERT INTO {place} VALUES ({number}, 1, 2, 3)"))
+                .await
+                .unwrap();
+        }
+    }
+    let catalog = causeway_spi::ConnectorOptions::open(server.options(), "shop").unwrap();
+    let listed = catalog.schemas().await.unwrap();
+    for schema in schemas {
+        assert!(listed.iter().any(|name| name == schema), "{schema}");
+        let mut expected = tables.to_vec();
+        expected.sort_unstable();
+        assert_eq!(catalog.tables(schema).await.unwrap(), expected);
+        for (number, name) in tables.iter().enumerate() {
+            let table = load(&catalog, schema, name).await;
+            assert_eq!(table.schema().fields().len(), 4);
+            let filter =
+                datafusion::logical_expr::ident(long.as_str()).gt_eq(datafusion::logical_expr::lit(0_i32));
+            let wanted = crate::fixture::filtered(table.as_ref(), &[filter]);
+            let rows = read(table.as_ref(), &wanted).await;
+            assert_eq!(texts(&rows, &long), [number.to_string()], "{schema}.{name}");
+            assert_eq!(texts(&rows, "a.b"), ["2"]);
+            assert_eq!(texts(&rows, "Größe"), ["3"]);
+            assert!(table.lookup().is_some());
+        }
+        let other = causeway_spi::TableName::new("shop", schema, "ORDERS");
+        assert!(catalog.table(&other).await.unwrap().is_none());
+        admin
+            .query_drop(format!("DROP DATABASE {}", quoted(schema)))
+            .await
+            .unwrap();
+    }
+}
+
 #[tokio::test]
 async fn names_are_quoted_and_projections_ordered() {
     let Some(server) = server() else { return };

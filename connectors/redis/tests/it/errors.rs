@@ -8,7 +8,7 @@ use causeway_spi::{ConnectorError, ErrorKind, TableName};
 use datafusion::logical_expr::lit;
 use datafusion::prelude::col;
 
-use crate::support::{catalog, load, read, scan, server, server_alone, try_read};
+use crate::support::{catalog, described, load, read, scan, server, server_alone, try_read};
 
 const COLUMNS: [&str; 3] = ["id bigint", "name text", "size int"];
 
@@ -121,6 +121,78 @@ async fn a_login_that_is_refused_or_may_not_read() {
         server.clear(prefix).await;
     }
     server.run(&[b"ACL", b"DELUSER", b"it-user"]).await;
+}
+
+/// Each format needs its own commands: the one that is missing is named.
+#[tokio::test]
+async fn a_login_that_may_not_read_a_format() {
+    let Some(server) = server().await else { return };
+    let user: [&[u8]; 13] = [
+        b"ACL",
+        b"SETUSER",
+        b"it-formats",
+        b"reset",
+        b"on",
+        b">s3cret",
+        b"~it:formats:*",
+        b"+scan",
+        b"+dbsize",
+        b"+randomkey",
+        b"+ping",
+        b"+type",
+        b"+scard",
+    ];
+    server.run(&user).await;
+    server.run(&[b"SET", b"it:formats:s:1", b"1"]).await;
+    server.run(&[b"SADD", b"it:formats:c:1", b"1"]).await;
+    let password = file_with("s3cret");
+    let options = format!("username = \"it-formats\"\npassword = {{ file = {password:?} }}");
+    let one = [col("id").eq(lit(1_i64))];
+    for (key, format, field, command) in [
+        ("it:formats:s:{id}", "string", "", "'mget'"),
+        ("it:formats:s:{id}", "json", "", "'mget'"),
+        ("it:formats:c:{id}", "set", ", field = \"element\"", "'smembers'"),
+        ("it:formats:c:{id}", "zset", ", field = \"element\"", "'zcard'"),
+        ("it:formats:c:{id}", "list", ", field = \"element\"", "'llen'"),
+    ] {
+        let columns = format!("columns = [\"id bigint\", {{ name = \"v\", type = \"text\"{field} }}]");
+        let catalog = described(
+            &server.url,
+            &options,
+            &format!("key = {key:?}\nvalue = {format:?}\n{columns}"),
+        );
+        let table = load(&catalog).await.unwrap();
+        let error = try_read(&table, &scan(&table, &["v"], &one)).await.unwrap_err();
+        check(&error, ErrorKind::NotPermitted, "table cache.public.t");
+        let detail = error.detail_text().unwrap();
+        assert!(detail.contains(command), "{format}: {detail}");
+    }
+    server.clear("it:formats:").await;
+    server.run(&[b"ACL", b"DELUSER", b"it-formats"]).await;
+}
+
+#[tokio::test]
+async fn the_database_of_the_url() {
+    let Some(server) = server_alone().await else {
+        return;
+    };
+    server.run(&[b"SELECT", b"5"]).await;
+    server.hset("it:db:1", &[("name", "in 5")]).await;
+    let columns = ["id bigint", "name text"];
+    let five = load(&catalog(&server.url_of(5), "", "it:db:{id}", &columns))
+        .await
+        .unwrap();
+    assert_eq!(read(&five, &["id", "name"], &[]).await, ["1|in 5"]);
+    let zero = load(&catalog(&server.url_of(0), "", "it:db:{id}", &columns))
+        .await
+        .unwrap();
+    assert!(read(&zero, &["id", "name"], &[]).await.is_empty());
+    let none = catalog(&server.url_of(999_999), "", "it:db:{id}", &columns);
+    let error = none.ping().await.unwrap_err();
+    check(&error, ErrorKind::Source, "catalog cache");
+    assert!(error.detail_text().unwrap().contains("out of range"), "{error:?}");
+    server.run(&[b"DEL", b"it:db:1"]).await;
+    server.run(&[b"SELECT", b"0"]).await;
 }
 
 #[tokio::test]

@@ -72,6 +72,15 @@ async fn raw(url: &str) -> MultiplexedConnection {
 }
 
 impl<Guard> Server<Guard> {
+    /// The url of another database of the server.
+    pub(crate) fn url_of(&self, database: u32) -> String {
+        let place = match self.url.rsplit_once('/') {
+            Some((place, last)) if last.parse::<u32>().is_ok() => place,
+            _ => self.url.trim_end_matches('/'),
+        };
+        format!("{place}/{database}")
+    }
+
     /// Runs one command.
     pub(crate) async fn run(&self, arguments: &[&[u8]]) -> redis::Value {
         let mut command = redis::Cmd::new();
@@ -145,6 +154,11 @@ impl<Guard> Server<Guard> {
         load(&self.catalog(key, columns)).await.unwrap()
     }
 
+    /// The table `t` as the lines of its configuration say.
+    pub(crate) async fn described(&self, lines: &str) -> Arc<dyn Table> {
+        load(&described(&self.url, "", lines)).await.unwrap()
+    }
+
     /// A table over keys `<prefix>{id}` with a name and a size.
     pub(crate) async fn people(&self, prefix: &str) -> Arc<dyn Table> {
         self.table(
@@ -155,14 +169,18 @@ impl<Guard> Server<Guard> {
     }
 }
 
-/// A catalog `cache` with one table `t`; `options` are further lines of its configuration.
-pub(crate) fn catalog(url: &str, options: &str, key: &str, columns: &[&str]) -> Arc<dyn Connector> {
-    let text =
-        format!("url = {url:?}\n{options}\n[[tables]]\nname = \"t\"\nkey = {key:?}\ncolumns = {columns:?}");
+/// A catalog `cache` with one table `t` as the lines of its configuration say.
+pub(crate) fn described(url: &str, options: &str, table: &str) -> Arc<dyn Connector> {
+    let text = format!("url = {url:?}\n{options}\n[[tables]]\nname = \"t\"\n{table}");
     toml::from_str::<RedisOptions>(&text)
         .unwrap()
         .open("cache")
         .unwrap()
+}
+
+/// A catalog `cache` with one table `t`; `options` are further lines of its configuration.
+pub(crate) fn catalog(url: &str, options: &str, key: &str, columns: &[&str]) -> Arc<dyn Connector> {
+    described(url, options, &format!("key = {key:?}\ncolumns = {columns:?}"))
 }
 
 /// The table `t`.

@@ -41,6 +41,20 @@ impl ListingCache {
         }
     }
 
+    /// Another cache, with the listings of the catalogs that `kept` accepts.
+    pub(in crate::catalog) fn only(&self, kept: impl Fn(&str) -> bool) -> Self {
+        let listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        let listings = listings.iter().filter(|(name, _)| kept(name));
+        Self {
+            ttl: self.ttl,
+            listings: Mutex::new(
+                listings
+                    .map(|(name, listing)| (name.clone(), listing.clone()))
+                    .collect(),
+            ),
+        }
+    }
+
     async fn of(&self, catalog: &str, connector: &Arc<dyn Connector>) -> causeway_spi::Result<Listing> {
         if let Some(listing) = self.fresh(catalog) {
             return Ok(listing);
@@ -97,7 +111,9 @@ impl CatalogView {
         if let Some(connector) = catalogs.get(&self.database) {
             return Ok(vec![catalogs.listing_of(&self.database, connector).await?]);
         }
-        debug_assert_eq!(self.database, ALL_CATALOGS);
+        if self.database != ALL_CATALOGS {
+            return Err(self.database_is_gone());
+        }
         let names: Vec<String> = catalogs.names().map(str::to_owned).collect();
         let listed = stream::iter(names).map(|name| async move {
             let connector = catalogs.get(&name)?;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is stored: the rows of a relation are made when a statement reads it, from what the cache remembers.
 
+mod activity;
 mod listing;
 mod oids;
 mod relations;
@@ -18,6 +19,7 @@ pub(crate) use relations::{Relation, relation};
 
 use super::{ALL_CATALOGS, Catalogs, NamePart, TablePath};
 use crate::error::{QueryError, Result, nearest};
+use crate::history::History;
 use crate::session::Settings;
 use crate::sqlstate::SqlState;
 use table::SystemTable;
@@ -40,6 +42,8 @@ pub(crate) struct CatalogView {
     pub(crate) session_id: i32,
     /// The session's settings.
     pub(crate) settings: Arc<Settings>,
+    /// What runs and what ran lately.
+    pub(crate) history: Arc<History>,
 }
 
 impl CatalogView {
@@ -72,6 +76,13 @@ impl CatalogView {
         })
     }
 
+    /// The session's database was a catalog that a reload has removed.
+    pub(crate) fn database_is_gone(&self) -> QueryError {
+        let message = format!("database \"{}\" does not exist", self.database);
+        QueryError::new(SqlState::UNDEFINED_CATALOG, message)
+            .detail("It was removed from the server's configuration.")
+    }
+
     fn is_database(&self, name: &NamePart) -> bool {
         name.text == self.database || self.catalogs.has_database(&name.text)
     }
@@ -80,6 +91,9 @@ impl CatalogView {
     pub(crate) async fn resolve(&self, path: &TablePath) -> Result<Arc<dyn Table>> {
         if let Some(relation) = self.system_relation(path)? {
             return Ok(Arc::new(SystemTable::new(self.clone(), relation)));
+        }
+        if !self.catalogs.has_database(&self.database) {
+            return Err(self.database_is_gone());
         }
         let search_path = self.settings.search_path();
         self.catalogs.resolve(&self.database, &search_path, path).await

@@ -5,6 +5,7 @@ use std::time::Duration;
 use causeway_spi::TableName;
 use datafusion::arrow::datatypes::Field;
 
+use super::activity;
 use super::relations::{PG_CATALOG, RELATIONS, SCHEMAS};
 use super::table::{Cell, RowSink, Wanted};
 use super::{CatalogView, OWNER, OWNER_OID, Relation};
@@ -31,6 +32,7 @@ pub(super) fn has_rows(schema: &str, name: &str) -> bool {
                 | "pg_namespace"
                 | "pg_roles"
                 | "pg_settings"
+                | "pg_stat_activity"
                 | "pg_tables"
                 | "pg_tablespace"
                 | "pg_type"
@@ -80,6 +82,7 @@ pub(super) async fn write(
         (PG_CATALOG, "pg_roles") => roles(view, sink),
         (PG_CATALOG, "pg_user") => users(view, sink),
         (PG_CATALOG, "pg_settings") => settings(view, sink),
+        (PG_CATALOG, "pg_stat_activity") => activity::sessions(view, sink),
         (PG_CATALOG, "pg_tables") => tables(view, sink).await?,
         (PG_CATALOG, "pg_tablespace") => sink.push([
             ("oid", 1663_u32.into()),
@@ -102,6 +105,7 @@ pub(super) async fn write(
         ("information_schema", "tables") => schema_tables(view, sink).await?,
         ("information_schema", "views") => schema_views(view, sink).await?,
         ("system", "catalogs") => catalogs(view, sink).await,
+        ("system", "queries") => activity::queries(view, sink),
         _ => {}
     }
     Ok(())
@@ -529,6 +533,7 @@ async fn catalogs(view: &CatalogView, sink: &mut RowSink) {
             ("connector", kind.into()),
             ("status", if error.is_none() { "up" } else { "down" }.into()),
             ("error", error.into()),
+            ("checked", chrono::Utc::now().into()),
         ]);
     }
 }

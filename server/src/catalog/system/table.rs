@@ -8,11 +8,12 @@ use causeway_spi::{
     BatchStream, ConnectorError, ErrorKind, Filter, Lookup, Pushdown, ReadContext, Result, Scan, Split,
     Table, TableName, TableStatistics, scalar_text,
 };
+use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, Int64Array, RecordBatch,
-    RecordBatchOptions, StringViewArray, UInt32Array, new_null_array,
+    RecordBatchOptions, StringViewArray, TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
-use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
@@ -236,6 +237,7 @@ pub(super) enum Cell {
     Bool(bool),
     Int(i64),
     Text(String),
+    Moment(DateTime<Utc>),
 }
 
 impl From<&str> for Cell {
@@ -247,6 +249,12 @@ impl From<&str> for Cell {
 impl From<String> for Cell {
     fn from(text: String) -> Self {
         Self::Text(text)
+    }
+}
+
+impl From<DateTime<Utc>> for Cell {
+    fn from(moment: DateTime<Utc>) -> Self {
+        Self::Moment(moment)
     }
 }
 
@@ -392,6 +400,14 @@ fn array_of(field: &Field, cells: &[Cell]) -> ArrayRef {
                 _ => None,
             });
             Arc::new(values.collect::<StringViewArray>())
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let values = cells.iter().map(|cell| match cell {
+                Cell::Moment(moment) => Some(moment.timestamp_micros()),
+                _ => None,
+            });
+            let values: TimestampMicrosecondArray = values.collect();
+            Arc::new(values.with_timezone_opt(zone.clone()))
         }
         other => new_null_array(other, cells.len()),
     }

@@ -31,9 +31,10 @@ const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs a connection until it ends.
 pub(super) async fn run(socket: TcpStream, session_id: i32, endpoint: Arc<Endpoint>) -> io::Result<()> {
+    let door = endpoint.door.now();
     let opening = async {
-        match negotiate(socket, endpoint.tls.as_ref()).await? {
-            Some(wire) => start(wire, session_id, &endpoint).await,
+        match negotiate(socket, door.tls.as_ref()).await? {
+            Some(wire) => start(wire, session_id, &door, &endpoint).await,
             None => Ok(None),
         }
     };
@@ -43,7 +44,7 @@ pub(super) async fn run(socket: TcpStream, session_id: i32, endpoint: Arc<Endpoi
             tracing::debug!(session_id, "the client did not log in in time");
             return Ok(());
         }
-        () = endpoint.stopping.cancelled() => return Ok(()),
+        () = endpoint.stopping.idle.cancelled() => return Ok(()),
     };
     let Some(Opened {
         session,
@@ -88,12 +89,12 @@ enum After {
 impl Connection {
     async fn serve(&mut self, reader: &mut Reader) -> io::Result<()> {
         let mut after = After::Handle;
-        let stopping = self.endpoint.stopping.clone();
+        let stopping = self.endpoint.stopping.idle.clone();
         loop {
             let message = tokio::select! {
                 message = reader.message() => message,
                 () = stopping.cancelled() => {
-                    let error = QueryError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to server stop");
+                    let error = QueryError::new(SqlState::ADMIN_SHUTDOWN, super::run::STOPPED);
                     return refuse(&mut self.write, ReadError::Protocol(error)).await;
                 }
             };

@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::encode::Format;
 use super::error::append;
 use super::message::{Bind, Extended, Target};
-use super::run::{Failure, Limits, told};
+use super::run::{Failure, Limits, at_literal, told};
 use super::statement::{Planned, Portal, PortalState, Statement, same_columns};
 use super::{params, types};
 use crate::error::QueryError;
@@ -109,6 +109,7 @@ impl Connection {
             described.map_err(|error| told(error, &sql, &self.session.last_query_id()))?;
         statement.parameters = with_oids(&prepared.parameters, oids);
         statement.columns = Some(columns);
+        prepared.tracked.rest();
         // A plan that reads a snapshot is of no use later, and would keep what it reads.
         statement.planned = (!prepared.reads_snapshot).then(|| Planned {
             prepared,
@@ -127,8 +128,15 @@ impl Connection {
     ) -> Result<Vec<DataType>, QueryError> {
         let engine = Arc::clone(&self.endpoint.engine);
         let context = query::PlanContext::new(&engine, &mut self.session);
-        let planning = async move { query::describe_write(&engine, context, &parsed, &types).await };
-        self.on_planner(limits, planning).await
+        let tracked = Arc::clone(context.tracked());
+        tracked.describe(&parsed.statement);
+        let planning = move |_| async move { query::describe_write(&engine, context, &parsed, &types).await };
+        let described = self.on_planner(limits, planning).await;
+        match &described {
+            Ok(_) => tracked.rest(),
+            Err(error) => tracked.finish(Some(error)),
+        }
+        described
     }
 
     async fn bind(&mut self, bind: Bind) -> Result<(), QueryError> {
@@ -183,10 +191,12 @@ impl Connection {
     /// The plan of a prepared statement: the one that Parse made, while it is fresh, else a new one.
     pub(super) async fn planned(&mut self, name: &str, limits: &Limits) -> Result<Prepared, QueryError> {
         let lifetime = self.endpoint.engine.config.metadata_ttl;
+        let generation = self.endpoint.engine.catalogs().generation();
         let statement = self.remembered.statement(name)?;
         if let Some(planned) = statement.planned.take()
             && planned.settings == self.session.settings
             && planned.at.elapsed() < lifetime
+            && planned.prepared.generation == generation
         {
             return Ok(planned.prepared);
         }
@@ -271,11 +281,10 @@ impl Connection {
             PortalState::Done => self.complete("SELECT 0"),
             PortalState::Planned(prepared) => {
                 let query_id = Arc::clone(&prepared.query_id);
-                let started = Instant::now();
                 match self.start(*prepared, &limits).await {
                     Ok(running) => portal.state = PortalState::Running(Box::new(running)),
                     Err(error) => {
-                        self.log_end(&query_id, started, 0, Some(&error));
+                        let error = at_literal(error, &portal.sql);
                         return Err(told(error, &portal.sql, &query_id).into());
                     }
                 }
@@ -306,7 +315,6 @@ impl Connection {
         }
         match self.send(&mut running, &portal.formats, rows_max, limits).await {
             Ok((rows, true)) => {
-                self.log_end(&running.query_id, running.started, running.rows, None);
                 self.complete(format!("SELECT {rows}"));
                 Ok(())
             }
@@ -318,10 +326,7 @@ impl Connection {
                 portal.state = PortalState::Running(running);
                 Ok(())
             }
-            Err(Failure::Query(error)) => {
-                self.log_end(&running.query_id, running.started, running.rows, Some(&error));
-                Err(told(error, &portal.sql, &running.query_id).into())
-            }
+            Err(Failure::Query(error)) => Err(told(error, &portal.sql, &running.query_id).into()),
             Err(failure) => Err(failure),
         }
     }

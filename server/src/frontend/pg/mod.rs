@@ -21,8 +21,8 @@ mod statement;
 mod types;
 mod write;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -39,13 +39,46 @@ use cancel::CancelRegistry;
 struct Endpoint {
     engine: Arc<Engine>,
     cancels: CancelRegistry,
-    /// Who may log in; `None` where every name is believed.
-    users: Option<Users>,
-    tls: Option<Tls>,
+    door: Arc<SharedDoor>,
     permits: Arc<Semaphore>,
     planners: Arc<Semaphore>,
     next_session: AtomicI32,
-    stopping: CancellationToken,
+    stopping: Stopping,
+}
+
+/// How the server is stopped: what rests ends at once, what runs when its time is over.
+#[derive(Debug, Clone, Default)]
+pub struct Stopping {
+    /// No new connections and no new statements.
+    pub idle: CancellationToken,
+    /// Running statements end.
+    pub running: CancellationToken,
+}
+
+/// The door, which a reload may change while connections come in.
+#[derive(Debug)]
+pub struct SharedDoor(RwLock<Arc<Door>>);
+
+impl SharedDoor {
+    /// Makes it.
+    pub fn new(door: Door) -> Self {
+        Self(RwLock::new(Arc::new(door)))
+    }
+
+    /// The door as it is now.
+    fn now(&self) -> Arc<Door> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether clients can encrypt.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.now().tls.is_some()
+    }
+
+    /// Another door for those who come from now on.
+    pub(crate) fn replace(&self, door: Door) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(door);
+    }
 }
 
 /// Who may come in, and how the wire is protected.
@@ -57,16 +90,15 @@ pub struct Door {
     pub tls: Option<Tls>,
 }
 
-/// Accepts connections until `stopping` fires, then waits until the running ones have ended.
-pub async fn serve(listener: TcpListener, engine: Arc<Engine>, door: Door, stopping: CancellationToken) {
+/// Accepts connections until `stopping` says so, then waits until the running ones have ended.
+pub async fn serve(listener: TcpListener, engine: Arc<Engine>, door: Arc<SharedDoor>, stopping: Stopping) {
     let permits = Arc::new(Semaphore::new(
         engine.config.connections_max.min(Semaphore::MAX_PERMITS),
     ));
     let endpoint = Arc::new(Endpoint {
         engine,
         cancels: CancelRegistry::default(),
-        users: door.users,
-        tls: door.tls,
+        door,
         permits,
         planners: Arc::new(Semaphore::new(PLANNERS_MAX)),
         next_session: AtomicI32::new(1),
@@ -75,7 +107,7 @@ pub async fn serve(listener: TcpListener, engine: Arc<Engine>, door: Door, stopp
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            () = stopping.cancelled() => break,
+            () = stopping.idle.cancelled() => break,
             // Ended connections are taken out of the set as they end.
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,

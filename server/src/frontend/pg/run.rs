@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -18,7 +17,7 @@ use tokio_util::sync::DropGuard;
 
 use super::connection::Connection;
 use super::encode::{Format, RowEncoder};
-use super::statement::Running;
+use super::statement::{Running, Sent};
 use crate::error::QueryError;
 use crate::query::{self, Engine, ParsedStatement, PlanContext, Prepared};
 use crate::session::{CancelToken, Session};
@@ -47,10 +46,14 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// What a client is told when the server stops.
+pub(super) const STOPPED: &str = "terminating connection due to administrator command";
+
 /// What ends a statement early.
 #[derive(Debug)]
 pub(super) struct Limits {
     token: CancelToken,
+    stopping: CancelToken,
     deadline: Option<Deadline>,
     /// When the client has gone, what runs is dropped; what still runs on a planner's thread ends by the token.
     _ended: Option<DropGuard>,
@@ -64,6 +67,7 @@ impl Connection {
         Limits {
             deadline: timeout.map(|timeout| Deadline::now() + timeout),
             _ended: Some(token.clone().drop_guard()),
+            stopping: self.endpoint.stopping.running.clone(),
             token,
         }
     }
@@ -74,7 +78,8 @@ impl Connection {
         sql: Arc<str>,
         limits: &Limits,
     ) -> Result<Vec<ParsedStatement>, QueryError> {
-        self.on_planner(limits, async move { query::parse(&sql) }).await
+        self.on_planner(limits, move |_| async move { query::parse(&sql) })
+            .await
     }
 
     /// Plans a statement.
@@ -86,8 +91,10 @@ impl Connection {
     ) -> Result<Prepared, QueryError> {
         let engine = Arc::clone(&self.endpoint.engine);
         let context = PlanContext::new(&engine, &mut self.session);
-        let planning = async move { query::prepare(&engine, context, &parsed, &types).await };
-        self.on_planner(limits, planning).await
+        let tracked = Arc::clone(context.tracked());
+        let planning = move |_| async move { query::prepare(&engine, context, &parsed, &types).await };
+        let planned = self.on_planner(limits, planning).await;
+        planned.inspect_err(|error| tracked.finish(Some(error)))
     }
 
     /// Plans a statement and says which columns its result has.
@@ -99,29 +106,37 @@ impl Connection {
     ) -> Result<(Prepared, SchemaRef), QueryError> {
         let engine = Arc::clone(&self.endpoint.engine);
         let context = PlanContext::new(&engine, &mut self.session);
-        let planning = async move {
+        let tracked = Arc::clone(context.tracked());
+        let planning = move |_| async move {
             let prepared = query::prepare(&engine, context, &parsed, &types).await?;
             let columns = prepared.describe()?;
             Ok((prepared, columns))
         };
-        self.on_planner(limits, planning).await
+        let planned = self.on_planner(limits, planning).await;
+        planned.inspect_err(|error| tracked.finish(Some(error)))
     }
 
     /// Starts a planned statement. Nothing is read from the sources before its first row is asked for.
     pub(super) async fn start(&mut self, prepared: Prepared, limits: &Limits) -> Result<Running, QueryError> {
-        let started = Instant::now();
         let (query_id, tables) = (Arc::clone(&prepared.query_id), prepared.tables.clone());
+        let tracked = Arc::clone(&prepared.tracked);
+        tracked.start();
         let set_config = Arc::clone(&prepared.set_config);
-        let handle = self.on_planner(limits, query::start(prepared)).await;
-        let handle = handle.inspect_err(|error| self.endpoint.engine.forget_if_changed(error, &tables))?;
+        let handle = self
+            .on_planner(limits, move |token| query::start(prepared, token))
+            .await;
+        let handle = handle.inspect_err(|error| {
+            tracked.finish(Some(error));
+            self.endpoint.engine.forget_if_changed(error, &tables);
+        })?;
         Ok(Running {
             query_id,
-            started,
+            tracked,
             tables,
             columns: handle.schema,
             stream: Some(handle.stream),
             batch: None,
-            rows: 0,
+            unnoted: Sent::default(),
             set_config,
         })
     }
@@ -140,6 +155,12 @@ impl Connection {
             Ok(sent) => sent,
             Err(panic) => Err(Failure::Query(panicked(panic.as_ref()))),
         };
+        running.unnoted.note(&running.tracked);
+        match &sent {
+            Ok((_, true)) => running.tracked.finish(None),
+            Err(Failure::Query(error)) => running.tracked.finish(Some(error)),
+            _ => {}
+        }
         if let Err(Failure::Query(error)) = &sent {
             self.endpoint.engine.forget_if_changed(error, &running.tables);
         }
@@ -161,9 +182,12 @@ impl Connection {
                     if sent == rows_max && rows_max > 0 {
                         return Ok((sent, false));
                     }
+                    let before = self.out.len();
                     encoder.append(*next, &mut self.out).map_err(arrow)?;
-                    (sent, *next, running.rows) = (sent + 1, *next + 1, running.rows + 1);
+                    (sent, *next) = (sent + 1, *next + 1);
+                    running.unnoted.add(self.out.len() - before);
                     if self.out.len() >= WRITE_BYTES {
+                        running.unnoted.note(&running.tracked);
                         let interrupted = self.write_out(limits, || running.stream = None).await?;
                         if let Some(error) = interrupted {
                             return Err(error.into());
@@ -220,22 +244,34 @@ impl Connection {
     }
 
     /// Runs `work` on a thread of its own, where planning blocks nobody; ends early when cancelled or too late.
-    pub(super) async fn on_planner<T: Send + 'static>(
+    pub(super) async fn on_planner<T, F>(
         &mut self,
         limits: &Limits,
-        work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
-    ) -> Result<T, QueryError> {
+        work: impl FnOnce(CancelToken) -> F + Send + 'static,
+    ) -> Result<T, QueryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, QueryError>> + Send,
+    {
         let planners: Arc<Semaphore> = Arc::clone(&self.endpoint.planners);
         let permit = limits
             .cancellable(planners.acquire_owned())
             .await?
             .map_err(|closed| QueryError::internal(&closed))?;
         let runtime = tokio::runtime::Handle::current();
-        let (token, deadline) = (limits.token.clone(), limits.deadline);
+        let token = limits.token.child_token();
+        // The planner goes on until it looks at the token: it fires when this statement is over, however it ends.
+        let _over = token.clone().drop_guard();
         let planner = tokio::task::spawn_blocking(move || {
             // Held until the thread is free, which may be later than the end of the statement.
             let _permit = permit;
-            runtime.block_on(async move { cancellable(&token, deadline, work).await? })
+            runtime.block_on(async move {
+                tokio::select! {
+                    biased;
+                    () = token.cancelled() => Err(canceled()),
+                    done = work(token.clone()) => done,
+                }
+            })
         });
         match limits.cancellable(planner).await? {
             Ok(outcome) => outcome,
@@ -245,14 +281,6 @@ impl Connection {
             },
         }
     }
-
-    /// Logs how a query ended: one line, without its text.
-    pub(super) fn log_end(&self, query_id: &str, started: Instant, rows: u64, error: Option<&QueryError>) {
-        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (session_id, user) = (self.session.id, self.session.user.as_str());
-        let sqlstate = error.map_or("00000", |error| error.state.code());
-        tracing::info!(query_id, session_id, user, rows, elapsed_ms, sqlstate, "query");
-    }
 }
 
 impl Limits {
@@ -261,6 +289,7 @@ impl Limits {
         let timeout = session.settings.statement_timeout();
         Self {
             token: self.token.clone(),
+            stopping: self.stopping.clone(),
             deadline: timeout.map(|timeout| Deadline::now() + timeout),
             _ended: None,
         }
@@ -268,39 +297,37 @@ impl Limits {
 
     /// `work`, or the reason why it must end.
     pub(super) async fn cancellable<T>(&self, work: impl Future<Output = T>) -> Result<T, QueryError> {
-        cancellable(&self.token, self.deadline, work).await
-    }
-
-    async fn interruption(&self) -> QueryError {
-        interruption(&self.token, self.deadline).await
-    }
-}
-
-async fn cancellable<T>(
-    token: &CancelToken,
-    deadline: Option<Deadline>,
-    work: impl Future<Output = T>,
-) -> Result<T, QueryError> {
-    tokio::select! {
-        biased;
-        error = interruption(token, deadline) => Err(error),
-        done = work => Ok(done),
-    }
-}
-
-/// Waits until the statement is cancelled or its time is over.
-async fn interruption(token: &CancelToken, deadline: Option<Deadline>) -> QueryError {
-    let timeout = async {
-        match deadline {
-            Some(deadline) => tokio::time::sleep_until(deadline).await,
-            None => std::future::pending().await,
+        tokio::select! {
+            biased;
+            error = self.interruption() => Err(error),
+            done = work => Ok(done),
         }
-    };
-    let message = tokio::select! {
-        () = token.cancelled() => "canceling statement due to user request",
-        () = timeout => "canceling statement due to statement timeout",
-    };
-    QueryError::new(SqlState::QUERY_CANCELED, message)
+    }
+
+    /// Waits until the statement is cancelled, its time is over, or the server stops.
+    async fn interruption(&self) -> QueryError {
+        let timeout = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => canceled(),
+            () = self.stopping.cancelled() => QueryError::new(SqlState::ADMIN_SHUTDOWN, STOPPED),
+            () = timeout => {
+                QueryError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
+            }
+        }
+    }
+}
+
+fn canceled() -> QueryError {
+    QueryError::new(
+        SqlState::QUERY_CANCELED,
+        "canceling statement due to user request",
+    )
 }
 
 fn arrow(error: ArrowError) -> QueryError {
@@ -329,6 +356,30 @@ pub(super) fn told(error: QueryError, sql: &str, query_id: &str) -> QueryError {
     error
 }
 
+/// `error` of planning with the place of the literal that is no value of its type, if the text has it once.
+pub(super) fn at_literal(mut error: QueryError, sql: &str) -> QueryError {
+    let about_literals = [
+        SqlState::INVALID_TEXT_REPRESENTATION,
+        SqlState::INVALID_DATETIME_FORMAT,
+        SqlState::DATETIME_OVERFLOW,
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+    ];
+    if error.position.is_some() || error.span.is_some() || !about_literals.contains(&error.state) {
+        return error;
+    }
+    let mut quoted = error.message.split('"');
+    if let (Some(_), Some(value), Some(_)) = (quoted.next(), quoted.next(), quoted.next_back()) {
+        error.position = only_place(sql, &format!("'{}'", value.replace('\'', "''")));
+    }
+    error
+}
+
+/// The character (from 1) at which `part` stands in `sql`, if it is there once.
+pub(super) fn only_place(sql: &str, part: &str) -> Option<usize> {
+    let (before, behind) = sql.split_once(part)?;
+    (!behind.contains(part)).then(|| before.chars().count() + 1)
+}
+
 impl Engine {
     /// Forgets tables that a source says are not as remembered, so that the next statement asks again.
     fn forget_if_changed(&self, error: &QueryError, tables: &[causeway_spi::TableName]) {
@@ -336,9 +387,11 @@ impl Engine {
             SqlState::UNDEFINED_TABLE,
             SqlState::UNDEFINED_COLUMN,
             SqlState::FDW_ERROR,
+            SqlState::SERIALIZATION_FAILURE,
         ];
         if changed.contains(&error.state) {
-            tables.iter().for_each(|table| self.catalogs.forget(table));
+            let catalogs = self.catalogs();
+            tables.iter().for_each(|table| catalogs.forget(table));
         }
     }
 }

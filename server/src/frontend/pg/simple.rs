@@ -8,7 +8,7 @@ use pgwire::messages::response::EmptyQueryResponse;
 
 use super::connection::Connection;
 use super::error::append;
-use super::run::{Failure, Limits, told};
+use super::run::{Failure, Limits, at_literal, only_place, told};
 use super::types::row_description;
 use crate::error::QueryError;
 use crate::query::{self, ParsedStatement, Prepared};
@@ -75,21 +75,24 @@ impl Connection {
 
     async fn query(&mut self, sql: &str, parsed: ParsedStatement, limits: &Limits) -> Result<(), Failure> {
         let prepared = self.plan(Arc::new(parsed), Vec::new(), limits).await;
-        let prepared = prepared.map_err(|error| told(error, sql, &self.session.last_query_id()))?;
+        let prepared =
+            prepared.map_err(|error| told(at_literal(error, sql), sql, &self.session.last_query_id()))?;
         if !prepared.parameters.is_empty() {
-            return Err(QueryError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1").into());
+            let mut error = QueryError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1");
+            error.position = only_place(sql, "$1");
+            return Err(error.into());
         }
         self.run_whole(sql, prepared, limits).await
     }
 
-    /// Starts `prepared`, describes its rows and sends all of them, and logs how it ended.
+    /// Starts `prepared`, describes its rows and sends all of them.
     pub(super) async fn run_whole(
         &mut self,
         sql: &str,
         prepared: Prepared,
         limits: &Limits,
     ) -> Result<(), Failure> {
-        let (query_id, started) = (Arc::clone(&prepared.query_id), std::time::Instant::now());
+        let query_id = Arc::clone(&prepared.query_id);
         let outcome = match self.start(prepared, limits).await {
             Ok(mut running) => {
                 append(
@@ -98,18 +101,14 @@ impl Connection {
                 );
                 self.send(&mut running, &[], 0, limits).await
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(at_literal(error, sql).into()),
         };
         match outcome {
             Ok((rows, _)) => {
-                self.log_end(&query_id, started, u64::try_from(rows).unwrap_or(0), None);
                 self.complete(format!("SELECT {rows}"));
                 Ok(())
             }
-            Err(Failure::Query(error)) => {
-                self.log_end(&query_id, started, 0, Some(&error));
-                Err(told(error, sql, &query_id).into())
-            }
+            Err(Failure::Query(error)) => Err(told(error, sql, &query_id).into()),
             Err(failure) => Err(failure),
         }
     }

@@ -14,11 +14,11 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::either::Either;
 
-use super::Endpoint;
 use super::error::{Severity, append, response};
 use super::login::authenticate;
 use super::reader::{ReadError, Reader};
 use super::socket::{Socket, Writer};
+use super::{Door, Endpoint};
 use crate::catalog::ALL_CATALOGS;
 use crate::error::QueryError;
 use crate::security::Tls;
@@ -119,14 +119,19 @@ pub(super) struct Opened {
 }
 
 /// Brings a connection to its first ReadyForQuery. `None`: it was a cancel request, was refused, or has gone.
-pub(super) async fn start(wire: Wire, session_id: i32, endpoint: &Endpoint) -> io::Result<Option<Opened>> {
+pub(super) async fn start(
+    wire: Wire,
+    session_id: i32,
+    door: &Door,
+    endpoint: &Endpoint,
+) -> io::Result<Option<Opened>> {
     let tls = match &wire.socket {
         Either::Left(_) => None,
-        Either::Right(_) => endpoint.tls.as_ref(),
+        Either::Right(_) => door.tls.as_ref(),
     };
     let (read, write) = tokio::io::split(wire.socket);
     let (mut reader, mut writer) = (Reader::new(read, wire.head), Writer::new(write));
-    match open(&mut reader, &mut writer, tls, session_id, endpoint).await {
+    match open(&mut reader, &mut writer, (door, tls), session_id, endpoint).await {
         Ok(opened) => Ok(opened.map(|(session, permit)| Opened {
             session,
             reader,
@@ -153,7 +158,7 @@ pub(super) async fn refuse(writer: &mut Writer, error: ReadError) -> io::Result<
 async fn open(
     reader: &mut Reader,
     writer: &mut Writer,
-    tls: Option<&Tls>,
+    (door, tls): (&Door, Option<&Tls>),
     session_id: i32,
     endpoint: &Endpoint,
 ) -> Result<Option<(Session, OwnedSemaphorePermit)>, ReadError> {
@@ -166,12 +171,12 @@ async fn open(
     }
     let parameters = parse_startup(code, &body).map_err(ReadError::Protocol)?;
     let user = user_of(&parameters).map_err(ReadError::Protocol)?;
-    if tls.is_none() && endpoint.tls.as_ref().is_some_and(|tls| tls.required) {
+    if tls.is_none() && door.tls.as_ref().is_some_and(|tls| tls.required) {
         let error = QueryError::new(SqlState::INVALID_AUTHORIZATION, "the server requires encryption")
             .hint("Connect with sslmode=require or stronger.");
         return Err(ReadError::Protocol(error));
     }
-    if let Some(users) = &endpoint.users
+    if let Some(users) = &door.users
         && !authenticate(reader, writer, user, users, tls)
             .await
             .inspect_err(|error| log_refusal(session_id, user, error))?
@@ -264,16 +269,15 @@ fn open_session(
     endpoint: &Endpoint,
 ) -> Result<Session, QueryError> {
     // libpq names the user's database when none is given: that is the whole house here.
+    let catalogs = endpoint.engine.catalogs();
     let asked = parameter(parameters, "database").unwrap_or(user);
-    let database = if asked == user && !endpoint.engine.catalogs.has_database(asked) {
+    let database = if asked == user && !catalogs.has_database(asked) {
         ALL_CATALOGS
     } else {
         asked
     };
-    if !endpoint.engine.catalogs.has_database(database) {
-        let names: Vec<&str> = std::iter::once(ALL_CATALOGS)
-            .chain(endpoint.engine.catalogs.names())
-            .collect();
+    if !catalogs.has_database(database) {
+        let names: Vec<&str> = std::iter::once(ALL_CATALOGS).chain(catalogs.names()).collect();
         return Err(QueryError::new(
             SqlState::UNDEFINED_CATALOG,
             format!("database \"{database}\" does not exist"),

@@ -11,6 +11,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use super::encode::{Format, RowEncoder};
 use super::types;
 use crate::error::{QueryError, Result};
+use crate::history::Tracked;
 use crate::query::{ParsedStatement, PendingSettings, Prepared};
 use crate::session::Settings;
 use crate::sqlstate::SqlState;
@@ -69,7 +70,7 @@ pub(super) enum PortalState {
 /// A query that runs, and how much of it was sent.
 pub(super) struct Running {
     pub(super) query_id: Arc<str>,
-    pub(super) started: Instant,
+    pub(super) tracked: Arc<Tracked>,
     pub(super) tables: Vec<causeway_spi::TableName>,
     /// The columns as the client sees them.
     pub(super) columns: SchemaRef,
@@ -79,15 +80,35 @@ pub(super) struct Running {
     pub(super) batch: Option<(RowEncoder, usize)>,
     /// The settings that it changes.
     pub(super) set_config: PendingSettings,
-    /// Rows sent so far.
-    pub(super) rows: u64,
+    /// What was sent and stands not yet in the history, which is told now and then only.
+    pub(super) unnoted: Sent,
+}
+
+/// Rows and their bytes.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Sent {
+    /// One more row.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.rows += 1;
+        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+
+    /// Tells the history of them.
+    pub(super) fn note(&mut self, tracked: &Tracked) {
+        let Self { rows, bytes } = std::mem::take(self);
+        tracked.sent(rows, bytes);
+    }
 }
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Running")
             .field("query_id", &self.query_id)
-            .field("rows", &self.rows)
             .finish_non_exhaustive()
     }
 }

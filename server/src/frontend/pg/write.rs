@@ -4,7 +4,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
 use causeway_spi::WriteContext;
 use datafusion::arrow::datatypes::DataType;
@@ -31,7 +30,9 @@ impl Connection {
         query::check_may_write(parsed, self.session.is_read_only())?;
         let engine = Arc::clone(&self.endpoint.engine);
         let cx = PlanContext::new(&engine, &mut self.session);
-        let (query_id, started) = (Arc::clone(cx.query_id()), Instant::now());
+        let (query_id, tracked) = (Arc::clone(cx.query_id()), Arc::clone(cx.tracked()));
+        tracked.describe(&parsed.statement);
+        tracked.start();
         let writing = self.write(&engine, cx, parsed, values, limits);
         // A panic of the engine ends this statement only.
         let outcome = match AssertUnwindSafe(writing).catch_unwind().await {
@@ -40,14 +41,15 @@ impl Connection {
         };
         match outcome {
             Ok((done, rows)) => {
-                self.log_end(&query_id, started, rows, None);
+                tracked.sent(rows, 0);
+                tracked.finish(None);
                 for told in &done.notices {
                     self.notice(told);
                 }
                 Ok(done.tag)
             }
             Err(error) => {
-                self.log_end(&query_id, started, 0, Some(&error));
+                tracked.finish(Some(&error));
                 Err(told(error, sql, &query_id))
             }
         }
@@ -75,7 +77,7 @@ impl Connection {
             }
             Statement::CreateView(_) => {
                 let planned = (Arc::clone(engine), cx.clone(), Arc::clone(parsed));
-                let planning = async move { query::define_view(&planned.0, planned.1, &planned.2).await };
+                let planning = move |_| async move { query::define_view(&planned.0, planned.1, &planned.2).await };
                 let view = self.on_planner(limits, planning).await?;
                 let done = query::put_view(&cx, self.writes()?, parsed, &view);
                 Ok((limits.cancellable(done).await??, 0))
@@ -102,8 +104,8 @@ impl Connection {
                 false => Err(query::second_catalog(&writes.catalog)),
             };
         }
-        let writer = engine
-            .catalogs
+        let catalogs = engine.catalogs();
+        let writer = catalogs
             .get(&catalog)
             .and_then(|connector| connector.writer());
         let Some(writer) = writer else {
@@ -138,13 +140,15 @@ impl Connection {
         let target = limits.cancellable(target).await??;
         let types = types_of(&values);
         let (engine, parsed) = (Arc::clone(engine), Arc::clone(parsed));
-        let planning = async move {
+        let planning = move |_| async move {
             let mut write = query::prepare_write(&engine, cx, &parsed, &types, target).await?;
             write.prepared = bound(write.prepared, values)?;
             Ok(write)
         };
         let write = self.on_planner(limits, planning).await?;
-        let handle = self.on_planner(limits, query::start(write.prepared)).await?;
+        let handle = self
+            .on_planner(limits, move |token| query::start(write.prepared, token))
+            .await?;
         let rows = query::rows_to_write(handle.stream, write.schema, &write.name.table);
         let transaction = &mut self.writes()?.transaction;
         let written = match write.kind {
@@ -175,7 +179,7 @@ impl Connection {
         };
         let types = types_of(&values);
         let planned = (Arc::clone(engine), cx.clone(), Arc::clone(parsed));
-        let planning = async move {
+        let planning = move |_| async move {
             let Statement::CreateTable(create) = &planned.2.statement else {
                 return Err(QueryError::not_supported("this statement creates no table"));
             };
@@ -188,7 +192,9 @@ impl Connection {
         let Some(name) = name else {
             return Ok((Done::new("CREATE TABLE AS", notices), 0));
         };
-        let handle = self.on_planner(limits, query::start(prepared)).await?;
+        let handle = self
+            .on_planner(limits, move |token| query::start(prepared, token))
+            .await?;
         let rows = query::rows_to_write(handle.stream, columns, &name.table);
         let written = self.writes()?.transaction.insert(&name, rows);
         let count = limits.cancellable(written).await??;

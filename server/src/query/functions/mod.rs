@@ -2,6 +2,7 @@
 
 mod catalog;
 mod format;
+mod limited;
 mod moments;
 
 use std::hash::{Hash, Hasher};
@@ -19,6 +20,7 @@ use datafusion::logical_expr::{
 
 pub(super) use catalog::CatalogFunctions;
 pub use catalog::{PendingSettings, SettingChange};
+pub(super) use limited::limited;
 pub(super) use moments::{interval_times, session_cast, timestamp_minus, timestamptz_plus};
 
 use crate::error::QueryError;

@@ -111,7 +111,8 @@ pub async fn written_catalog(
 }
 
 fn check_catalog(engine: &Engine, statement: &Statement, catalog: String) -> Result<String> {
-    let connector = engine.catalogs.get(&catalog);
+    let catalogs = engine.catalogs();
+    let connector = catalogs.get(&catalog);
     if connector.is_some_and(|connector| connector.writer().is_some()) {
         return Ok(catalog);
     }

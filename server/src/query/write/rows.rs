@@ -1,6 +1,7 @@
 //! INSERT, UPDATE and DELETE as queries: what they read, in the columns that are written, with locators behind them.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use causeway_spi::{ROW_LOCATOR, Table, TableName, updated_schema};
@@ -9,6 +10,7 @@ use datafusion::common::{Span, TableReference};
 use datafusion::sql::sqlparser::ast::{
     self, Assignment, AssignmentTarget, Delete, Expr, Ident, Insert, ObjectName, Query, Select, SelectItem,
     SetExpr, Spanned, Statement, TableAlias, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
+    Values, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -257,6 +259,9 @@ fn type_outputs(body: &mut SetExpr, types: &[DataType]) -> Result<Vec<Option<Spa
                     *cell = typed(or_default(std::mem::replace(cell, null())), data_type);
                 }
             }
+            if values.rows.iter().any(|row| row.content.iter().any(has_subquery)) {
+                *body = selected(values)?;
+            }
             Ok(spans.unwrap_or_default())
         }
         SetExpr::Select(selected) => {
@@ -276,6 +281,30 @@ fn type_outputs(body: &mut SetExpr, types: &[DataType]) -> Result<Vec<Option<Spa
         )),
         _ => Ok(Vec::new()),
     }
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// One row of values as a SELECT, which may have subqueries; VALUES may not. Errors: 0A000 for several rows.
+fn selected(values: &mut Values) -> Result<SetExpr> {
+    let [row] = values.rows.as_mut_slice() else {
+        return Err(
+            QueryError::not_supported("subqueries in VALUES of several rows are not supported")
+                .hint("Insert each row by itself, or use INSERT ... SELECT."),
+        );
+    };
+    let cells = std::mem::take(&mut row.content).into_iter().enumerate();
+    let items = cells.map(|(index, expr)| SelectItem::ExprWithAlias {
+        expr,
+        alias: quoted(&format!("?{index}?")),
+    });
+    Ok(*select(items.collect(), Vec::new(), None)?.body)
 }
 
 /// DEFAULT is NULL: no column has another.

@@ -182,7 +182,8 @@ pub async fn create_table(
         None => definition(create, name.clone())?,
     };
     writes.transaction.create_table(&table).await?;
-    let connector = engine.catalogs.get(&name.catalog);
+    let catalogs = engine.catalogs();
+    let connector = catalogs.get(&name.catalog);
     let notice = connector.and_then(|connector| connector.writer()?.notice());
     let notices = notice.map(|text| Notice::new(None, text.to_owned()));
     Ok((Some(name), notices.into_iter().collect()))

@@ -1,0 +1,16 @@
+//! The SQLite connector against files that each test makes for itself.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests panic as tests do"
+)]
+
+mod fixture;
+
+mod failures;
+mod filters;
+mod laws;
+mod lookups;
+mod streaming;
+mod types;
