@@ -97,8 +97,6 @@ impl SqlState {
     pub const UNDEFINED_OBJECT: Self = Self("42704");
     /// A column is neither grouped nor aggregated.
     pub const GROUPING_ERROR: Self = Self("42803");
-    /// The object is of another kind: a view, where a table is meant.
-    pub const WRONG_OBJECT_TYPE: Self = Self("42809");
     /// A schema of that name is there already.
     pub const DUPLICATE_SCHEMA: Self = Self("42P06");
     /// A table or view of that name is there already.

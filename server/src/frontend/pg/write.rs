@@ -77,7 +77,8 @@ impl Connection {
             }
             Statement::CreateView(_) => {
                 let planned = (Arc::clone(engine), cx.clone(), Arc::clone(parsed));
-                let planning = move |_| async move { query::define_view(&planned.0, planned.1, &planned.2).await };
+                let planning =
+                    move |_| async move { query::define_view(&planned.0, planned.1, &planned.2).await };
                 let view = self.on_planner(limits, planning).await?;
                 let done = query::put_view(&cx, self.writes()?, parsed, &view);
                 Ok((limits.cancellable(done).await??, 0))
@@ -105,9 +106,7 @@ impl Connection {
             };
         }
         let catalogs = engine.catalogs();
-        let writer = catalogs
-            .get(&catalog)
-            .and_then(|connector| connector.writer());
+        let writer = catalogs.get(&catalog).and_then(|connector| connector.writer());
         let Some(writer) = writer else {
             return Err(QueryError::not_supported("this catalog cannot be written"));
         };
