@@ -87,7 +87,7 @@ impl RawClient {
         loop {
             let (kind, body) = self.message().await?;
             let field = |code: u8| {
-                let mut fields = body.split(|byte| *byte == 0);
+                let mut fields = body.as_ref().split(|byte: &u8| *byte == 0);
                 let found = fields.find(|field| field.first() == Some(&code));
                 found.map(|field| String::from_utf8_lossy(field.get(1..).unwrap_or_default()).into_owned())
             };
