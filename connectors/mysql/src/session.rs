@@ -52,9 +52,9 @@ impl Session {
     /// Opens a pinned session whose statements live no longer than `statement_time`.
     pub(crate) async fn open(options: Opts, statement_time: Duration) -> mysql_async::Result<Self> {
         let mut conn = Conn::new(options).await?;
-        conn.query_drop(PINNED).await?;
+        conn.query_drop(format!("{PINNED} {}", time_limits(statement_time)))
+            .await?;
         conn.query_drop(READ_ONLY).await?;
-        conn.query_drop(time_limits(statement_time)).await?;
         let server: Option<Option<String>> = conn.query_first(SERVER).await?;
         Ok(Self {
             id: SessionId {
@@ -173,12 +173,12 @@ impl Session {
 /// Bounds how long the server computes a statement, and how long it waits for a reader who does not read.
 ///
 /// A query's own timeout is no such bound: it begins anew each time that a client asks for more rows of a cursor.
-/// MariaDB and MySQL have different settings; each reads the comment that is meant for it.
+/// More variables for [`PINNED`]. MariaDB and MySQL have different ones; each reads the comment that is meant for it.
 fn time_limits(limit: Duration) -> String {
     let seconds = limit.as_secs_f64().ceil();
     let millis = limit.as_millis();
     format!(
-        "SET net_write_timeout = {seconds} /*M!100101 , max_statement_time = {seconds} */ \
+        ", net_write_timeout = {seconds} /*M!100101 , max_statement_time = {seconds} */ \
          /*!50708 , max_execution_time = {millis} */"
     )
 }
@@ -191,7 +191,7 @@ mod tests {
     fn time_limits_are_whole_seconds_or_milliseconds() {
         assert_eq!(
             time_limits(Duration::from_millis(1_500)),
-            "SET net_write_timeout = 2 /*M!100101 , max_statement_time = 2 */ \
+            ", net_write_timeout = 2 /*M!100101 , max_statement_time = 2 */ \
              /*!50708 , max_execution_time = 1500 */"
         );
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use causeway_spi::testing::{
     CanonicalTable, Column, ColumnKind, LawSubject, ROWS, Shares, TextKind, column, run_laws,
 };
@@ -223,6 +223,41 @@ fn kinds() -> Vec<Kind> {
                 ("::1", "::1"),
                 ("2001:DB8::FF", "2001:db8::ff"),
                 ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
+            ],
+        ),
+        (
+            "raw",
+            "varbinary(8), INDEX (raw)",
+            DataType::BinaryView,
+            same!["a", "A", "a ", "", "\u{e9}", "ab"],
+        ),
+        (
+            "padded",
+            "binary(3), INDEX (padded, tiny)",
+            DataType::BinaryView,
+            &[("a", "a\0\0"), ("A", "A\0\0"), ("", "\0\0\0"), ("a b", "a b")],
+        ),
+        (
+            "blobs",
+            "mediumblob",
+            DataType::BinaryView,
+            same!["a", "A", "", "a "],
+        ),
+        (
+            "bits",
+            "bit(9), INDEX (bits)",
+            DataType::BinaryView,
+            &[("a", "\0a"), ("b", "\0b"), ("", "\0\0")],
+        ),
+        (
+            "moment",
+            "timestamp(6) NULL, INDEX (moment)",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            &[
+                ("1970-01-01 00:00:01", "1970-01-01T00:00:01Z"),
+                ("2024-03-31 02:30:00.5", "2024-03-31T02:30:00.5Z"),
+                ("2024-03-31 02:30:00.499999", "2024-03-31T02:30:00.499999Z"),
+                ("2038-01-19 03:14:07.999999", "2038-01-19T03:14:07.999999Z"),
             ],
         ),
         (

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use causeway_spi::ReadContext;
 use futures::StreamExt;
 
-use crate::fixture::{load, open, scan, server};
+use crate::fixture::{load, open, scan, server, texts};
 
 const ROWS: usize = 600_000;
 const GROWTH_MAX_KIB: u64 = 96 * 1024;
@@ -57,6 +57,31 @@ async fn a_slow_reader_loses_nothing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(rows, 100_000);
+}
+
+/// Packets hold 16 MiB: a longer row comes in several.
+#[tokio::test]
+async fn a_row_of_many_packets_is_whole() {
+    let Some(server) = server() else { return };
+    let create = "CREATE VIEW huge AS SELECT seq AS id, REPEAT(CHAR(96 + seq USING utf8mb4), 18000000 + seq) AS v FROM seq_1_to_3";
+    let catalog = server.database("causeway_huge", &[create]).await;
+    let table = load(&catalog, "causeway_huge", "huge").await;
+    let mut stream = open(table.as_ref(), &scan(table.as_ref()), &ReadContext::detached())
+        .await
+        .unwrap();
+    let mut lengths = Vec::new();
+    while let Some(batch) = stream.next().await {
+        let batch = batch.unwrap();
+        // Each row is a batch of its own: it fills one.
+        assert_eq!(batch.num_rows(), 1);
+        let text = texts(&batch, "v").remove(0);
+        lengths.push((text.len(), text.as_bytes()[text.len() - 1]));
+    }
+    lengths.sort_unstable();
+    assert_eq!(
+        lengths,
+        [(18_000_001, b'a'), (18_000_002, b'b'), (18_000_003, b'c')]
+    );
 }
 
 fn resident_kib() -> u64 {

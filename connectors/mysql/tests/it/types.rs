@@ -3,7 +3,10 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use causeway_spi::{ErrorKind, check_canonical};
 
-use crate::fixture::{load, read, scan, server, texts, try_read};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::ident;
+
+use crate::fixture::{check, load, read, scan, server, texts, try_read};
 
 const ODD: &str = "CREATE TABLE odd (
     id int NOT NULL, ti tinyint(1), tu tinyint unsigned, su smallint unsigned, mi mediumint, iu int unsigned,
@@ -127,6 +130,24 @@ async fn rare_types_keep_every_bit() {
     ] {
         assert_eq!(texts(&rows, column), [expected], "{column}");
     }
+    // Bits and shapes are compared by other rules there: nothing is sent. Bytes are compared as bytes.
+    let bytes = |bytes: &[u8]| datafusion::logical_expr::lit(ScalarValue::BinaryView(Some(bytes.to_vec())));
+    let is = |column: &str, value: &[u8]| ident(column).eq(bytes(value));
+    let kept = [
+        is("one", &[1]),
+        is("all_bits", b"a"),
+        is("shape", b"a"),
+        ident("line").is_null(),
+    ];
+    assert_eq!(check(table.as_ref(), &kept).await.declined, kept.len());
+    let sent = [
+        is("fixed", &[1, 0, 0, 0]),
+        is("fixed", &[1]),
+        is("raw", &[0xfe]),
+        ident("mb").gt(bytes(&[0xff])),
+        ident("lb").is_null(),
+    ];
+    assert_eq!(check(table.as_ref(), &sent).await.exact, sent.len());
     let shape = texts(&rows, "line").remove(0);
     assert!(shape.starts_with("00000000010200000002000000"), "{shape}");
 }

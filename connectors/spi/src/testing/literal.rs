@@ -17,7 +17,15 @@ pub(crate) fn literal(value: &ScalarValue) -> String {
         return quoted(text);
     }
     match value {
+        ScalarValue::BinaryView(Some(bytes)) => {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("X'{digits}'")
+        }
         ScalarValue::Date32(_) => format!("DATE '{value}'"),
+        ScalarValue::TimestampMicrosecond(_, Some(zone)) => {
+            let cast = format!("Timestamp(Microsecond, Some(\"{zone}\"))");
+            format!("arrow_cast('{}', '{cast}')", moment(value))
+        }
         ScalarValue::TimestampMicrosecond(..) => format!("CAST('{}' AS TIMESTAMP(6))", moment(value)),
         ScalarValue::Float64(Some(number)) => format!("CAST('{number:e}' AS DOUBLE PRECISION)"),
         ScalarValue::Decimal128(Some(unscaled), _, scale) => decimal(*unscaled, *scale),
@@ -35,6 +43,7 @@ pub(crate) fn typed_literal(value: &ScalarValue) -> String {
         DataType::Float64 => "DOUBLE PRECISION".to_owned(),
         DataType::Boolean => "BOOLEAN".to_owned(),
         DataType::Date32 => "DATE".to_owned(),
+        DataType::BinaryView => "BYTEA".to_owned(),
         DataType::Timestamp(..) => "TIMESTAMP(6)".to_owned(),
         _ => "TEXT".to_owned(),
     };
@@ -104,12 +113,25 @@ pub(crate) fn near(value: &ScalarValue, random: &mut StdRng) -> ScalarValue {
             ScalarValue::TimestampMicrosecond(Some(next), zone.clone())
         }
         ScalarValue::Boolean(Some(flag)) => ScalarValue::Boolean(Some(!flag)),
+        ScalarValue::BinaryView(Some(bytes)) => ScalarValue::BinaryView(Some(bytes_variant(bytes, random))),
         other => other.clone(),
     }
 }
 
 fn step(up: bool) -> i64 {
     if up { 1 } else { -1 }
+}
+
+/// Bytes that padding, or letter case, takes for `bytes`.
+fn bytes_variant(bytes: &[u8], random: &mut StdRng) -> Vec<u8> {
+    match random.random_range(0..4) {
+        0 => [bytes, b"\0"].concat(),
+        1 => [bytes, b" "].concat(),
+        2 => bytes.to_ascii_uppercase(),
+        _ => bytes
+            .split_last()
+            .map_or_else(Vec::new, |(_, rest)| rest.to_vec()),
+    }
 }
 
 /// A text that a case-insensitive, accent-insensitive or padding comparison takes for `text`.
@@ -153,6 +175,11 @@ mod tests {
             literal(&ScalarValue::TimestampMicrosecond(Some(1), None)),
             "CAST('1970-01-01 00:00:00.000001' AS TIMESTAMP(6))"
         );
+        assert_eq!(
+            literal(&ScalarValue::TimestampMicrosecond(Some(1), Some("UTC".into()))),
+            "arrow_cast('1970-01-01 00:00:00.000001Z', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+        );
+        assert_eq!(literal(&ScalarValue::BinaryView(Some(vec![0, 0xff]))), "X'00ff'");
         assert_eq!(typed_literal(&ScalarValue::Int16(None)), "CAST(NULL AS SMALLINT)");
     }
 }

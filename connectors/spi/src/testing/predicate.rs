@@ -29,7 +29,7 @@ pub(crate) fn predicate(pool: &Pool, column: &ColumnPool, random: &mut StdRng) -
             DataType::Utf8View => text_predicate(&name, column, random),
             DataType::Boolean => boolean_predicate(&name, random),
             DataType::Date32 => date_predicate(&name, column, random),
-            DataType::Timestamp(..) => comparison(&name, column, random),
+            DataType::Timestamp(..) | DataType::BinaryView => comparison(&name, column, random),
             _ => return number_predicate(&name, column, random),
         },
     };
