@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Reset, Set, Statement, Value,
+    CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Reset, Set, Statement, Use, Value,
 };
 
 use super::ParsedStatement;
@@ -31,7 +31,7 @@ impl CommandReply {
     }
 }
 
-/// Whether `parsed` is one of the commands of [`run_command`].
+/// Whether `parsed` is one of the commands of [`run_command`], or a [`super::Refresh`].
 pub fn is_command(parsed: &ParsedStatement) -> bool {
     matches!(
         parsed.statement,
@@ -46,6 +46,8 @@ pub fn is_command(parsed: &ParsedStatement) -> bool {
             | Statement::ReleaseSavepoint { .. }
             | Statement::LISTEN { .. }
             | Statement::UNLISTEN { .. }
+            | Statement::UNCache { .. }
+            | Statement::Use(Use::Catalog(_))
             | Statement::Close {
                 cursor: CloseCursor::All
             }

@@ -19,6 +19,7 @@ mod optimize;
 mod parameters;
 mod parse;
 mod plan;
+mod refresh;
 mod refused;
 mod rounding;
 mod single_value;
@@ -44,6 +45,7 @@ pub use execute::{QueryHandle, start};
 pub use functions::{PendingSettings, SettingChange};
 pub use parse::{ParsedStatement, parse};
 pub use plan::{PlanContext, Prepared, prepare};
+pub use refresh::Refresh;
 
 use crate::catalog::{CatalogChanges, Catalogs};
 use crate::config::{OpenCatalog, ServerConfig};

@@ -244,7 +244,7 @@ impl Connection {
     }
 
     /// Runs `work` on a thread of its own, where planning blocks nobody; ends early when cancelled or too late.
-    async fn on_planner<T, F>(
+    pub(super) async fn on_planner<T, F>(
         &mut self,
         limits: &Limits,
         work: impl FnOnce(CancelToken) -> F + Send + 'static,

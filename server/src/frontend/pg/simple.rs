@@ -47,7 +47,10 @@ impl Connection {
                     &PgWireBackendMessage::RowDescription(row_description(&columns, &[])),
                 );
             }
-            if self.command(&parsed, &[])? || self.prepared_command(sql, &parsed, &limits).await? {
+            if self.command(&parsed, &[])?
+                || self.refresh_command(sql, &parsed, &limits).await?
+                || self.prepared_command(sql, &parsed, &limits).await?
+            {
                 continue;
             }
             let limits = limits.renewed(&self.session);
