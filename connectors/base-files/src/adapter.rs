@@ -1,9 +1,9 @@
 //! Rewrites a scan's expressions from the table's columns to those of one file.
 //!
-//! DataFusion's own adapter does the work: missing columns become NULL, narrower ones are cast. Two things are ours:
-//! a column that differs in nullability only is not cast, so that pruning still sees a bare column; and a cast between
+//! DataFusion's own adapter does the work: missing columns become NULL, narrower ones are cast. Three things are ours:
+//! a column that differs in nullability only is not cast, so that pruning still sees a bare column; a cast between
 //! units of time is one that the simplifier cannot undo, because it undoes it wrongly (`ts_us < 1500` over a column of
-//! milliseconds would become `ts_ms < 1`).
+//! milliseconds would become `ts_ms < 1`); and maps become lists, which no cast does.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -20,7 +20,9 @@ use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 use datafusion::physical_plan::PhysicalExpr;
-use datafusion::physical_plan::expressions::CastExpr;
+use datafusion::physical_plan::expressions::{CastExpr, Column};
+
+use crate::maps::{MapsAsLists, has_map};
 
 /// Makes one adapter per file.
 #[derive(Debug)]
@@ -34,7 +36,9 @@ impl PhysicalExprAdapterFactory for FileAdapterFactory {
     ) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let wanted = logical_file_schema.fields().iter().map(|field| {
             match physical_file_schema.column_with_name(field.name()) {
-                Some((_, found)) if found.data_type() == field.data_type() => Arc::new(found.clone()),
+                Some((_, found)) if found.data_type() == field.data_type() || has_map(found.data_type()) => {
+                    Arc::new(found.clone())
+                }
                 _ => Arc::clone(field),
             }
         });
@@ -42,6 +46,7 @@ impl PhysicalExprAdapterFactory for FileAdapterFactory {
         let inner = DefaultPhysicalExprAdapterFactory.create(wanted, Arc::clone(&physical_file_schema))?;
         Ok(Arc::new(FileAdapter {
             inner,
+            table_schema: logical_file_schema,
             file_schema: physical_file_schema,
         }))
     }
@@ -50,7 +55,18 @@ impl PhysicalExprAdapterFactory for FileAdapterFactory {
 #[derive(Debug)]
 struct FileAdapter {
     inner: Arc<dyn PhysicalExprAdapter>,
+    table_schema: SchemaRef,
     file_schema: SchemaRef,
+}
+
+impl FileAdapter {
+    /// The table's type of the file's column `node`, if it is a column that holds maps.
+    fn map_column(&self, node: &dyn PhysicalExpr) -> Option<DataType> {
+        let column = node.downcast_ref::<Column>()?;
+        let found = self.file_schema.fields().get(column.index())?;
+        let wanted = self.table_schema.field_with_name(found.name()).ok()?;
+        has_map(found.data_type()).then(|| wanted.data_type().clone())
+    }
 }
 
 impl PhysicalExprAdapter for FileAdapter {
@@ -58,6 +74,10 @@ impl PhysicalExprAdapter for FileAdapter {
         let adapted = self.inner.rewrite(expr)?;
         adapted
             .transform_up(|node| {
+                if let Some(to) = self.map_column(node.as_ref()) {
+                    let lists = MapsAsLists::new(node, to);
+                    return Ok(Transformed::yes(Arc::new(lists) as Arc<dyn PhysicalExpr>));
+                }
                 let Some(cast) = node.downcast_ref::<CastExpr>() else {
                     return Ok(Transformed::no(node));
                 };
@@ -79,6 +99,7 @@ fn changes_unit_of_time(from: &DataType, to: &DataType) -> bool {
         (DataType::Timestamp(from, _), DataType::Timestamp(to, _)) => from != to,
         (DataType::Date64, DataType::Timestamp(..)) => true,
         (DataType::Time32(_) | DataType::Time64(_), DataType::Time64(_)) => from != to,
+        (DataType::Duration(_) | DataType::Interval(_), DataType::Interval(_)) => from != to,
         _ => false,
     }
 }

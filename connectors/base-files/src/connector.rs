@@ -1,7 +1,8 @@
 //! A catalog over any object store: finds its tables and loads them, once for as long as their files stay the same.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path as LocalPath, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,13 @@ use tokio::sync::Mutex;
 
 use crate::cache::BoundedCache;
 use crate::files::FileStore;
-use crate::layout::{Layout, TableRoot, list_folder};
+use crate::layout::{Layout, TablePlace, TableRoot, list_folder, refuse_inside_table_format};
 use crate::listing::Listing;
+use crate::options::{DeclaredTable, DeclaredTables};
 use crate::table::{FilesTable, TableCore};
 
 /// How long listings are believed by default.
-const LISTING_TTL: Duration = Duration::from_secs(60);
+pub const CACHE_TTL_DEFAULT: Duration = Duration::from_secs(60);
 /// A name that is not there makes the layout be listed again if it is older than this.
 const LAYOUT_RETRY: Duration = Duration::from_secs(2);
 /// The bit of a folder's mode with which every user may write.
@@ -27,53 +29,67 @@ const WRITABLE_BY_EVERYBODY: u32 = 0o002;
 /// Tables kept loaded.
 const TABLES_MAX: usize = 10_000;
 
-/// A catalog of Parquet folders.
+/// What the options of a source say about its files.
+#[derive(Debug, Clone)]
+pub struct FilesSettings {
+    /// How long listings are believed; older ones are made again.
+    pub cache_ttl: Duration,
+    /// The tables that are declared.
+    pub tables: DeclaredTables,
+    /// The local folder that the store is, if it is one: a missing folder is an error, since its listing would be empty,
+    /// and links must not lead out of it.
+    pub local_root: Option<PathBuf>,
+}
+
+impl Default for FilesSettings {
+    fn default() -> Self {
+        Self {
+            cache_ttl: CACHE_TTL_DEFAULT,
+            tables: DeclaredTables::default(),
+            local_root: None,
+        }
+    }
+}
+
+/// A catalog of folders of files.
 #[derive(Debug)]
 pub struct FilesConnector {
     kind: &'static str,
     files: Arc<FileStore>,
-    /// The folder of the local file system that must be there, if that is what the store is.
-    local_root: Option<PathBuf>,
     /// What the store's login has to be allowed to do.
     needs: Option<String>,
+    declared: DeclaredTables,
     layout: Mutex<Option<(Instant, Arc<Layout>)>>,
     tables: BoundedCache<TableName, (Arc<Listing>, FilesTable)>,
 }
 
 impl FilesConnector {
     /// A catalog named `catalog` of kind `kind` over the part of `store` below `prefix`. Does not reach the store.
-    pub fn new(catalog: &str, kind: &'static str, store: Arc<dyn ObjectStore>, prefix: Path) -> Self {
-        Self::with_listing_ttl(catalog, kind, store, prefix, LISTING_TTL)
-    }
-
-    /// As [`FilesConnector::new`]; listings older than `listing_ttl` are made again.
-    pub fn with_listing_ttl(
+    pub fn new(
         catalog: &str,
         kind: &'static str,
         store: Arc<dyn ObjectStore>,
         prefix: Path,
-        listing_ttl: Duration,
+        settings: FilesSettings,
     ) -> Self {
         // Below this line every path is relative to the catalog's root, so that no message can show another.
         let store: Arc<dyn ObjectStore> = match prefix.as_ref() {
             "" => store,
             _ => Arc::new(PrefixStore::new(store, prefix)),
         };
+        let FilesSettings {
+            cache_ttl,
+            tables,
+            local_root,
+        } = settings;
         Self {
             kind,
-            files: Arc::new(FileStore::new(catalog, store, listing_ttl)),
-            local_root: None,
+            files: Arc::new(FileStore::new(catalog, store, cache_ttl, local_root)),
+            declared: tables,
             needs: None,
             layout: Mutex::new(None),
             tables: BoundedCache::new(TABLES_MAX),
         }
-    }
-
-    /// Says that the store is the local folder `root`: the listing of a missing folder would be empty, not an error.
-    #[must_use]
-    pub fn with_local_root(mut self, root: impl AsRef<LocalPath>) -> Self {
-        self.local_root = Some(root.as_ref().to_path_buf());
-        self
     }
 
     /// Says what the store's login has to be allowed to do.
@@ -84,7 +100,7 @@ impl FilesConnector {
     }
 
     async fn check_root(&self) -> Result<()> {
-        let Some(root) = &self.local_root else {
+        let Some(root) = self.files.local_root() else {
             return Ok(());
         };
         let problem = match tokio::fs::metadata(root).await {
@@ -112,21 +128,36 @@ impl FilesConnector {
         Ok(layout)
     }
 
-    /// Where `name` is; looked up again if it is not where it was a while ago.
-    async fn root(&self, name: &TableName) -> Result<Option<TableRoot>> {
+    /// Where `name` is, as declared or found; looked up again if it is not where it was a while ago.
+    async fn place(&self, name: &TableName) -> Result<Option<(TablePlace, Option<Arc<DeclaredTable>>)>> {
+        if let Some(declared) = self.declared(name) {
+            self.check_root().await?;
+            return Ok(Some((declared.place.clone(), Some(Arc::clone(declared)))));
+        }
         let ttl = self.files.listing_ttl();
         let mut layout = self.layout(ttl).await?;
         if layout.roots(&name.schema, &name.table).is_empty() {
             layout = self.layout(ttl.min(LAYOUT_RETRY)).await?;
         }
         match layout.roots(&name.schema, &name.table) {
-            [root] => Ok(Some(root.clone())),
-            [] if layout.tables(&name.schema).is_none() => {
+            [root] => {
+                let root = root.clone();
+                Ok(Some((TablePlace { root, format: None }, None)))
+            }
+            [] if layout.tables(&name.schema).is_none() && !self.declares_schema(&name.schema) => {
                 Err(unknown_schema(self.files.catalog(), &name.schema))
             }
             [] => Ok(None),
             roots => Err(ambiguous(name, roots)),
         }
+    }
+
+    fn declared(&self, name: &TableName) -> Option<&Arc<DeclaredTable>> {
+        self.declared.0.get(&(name.schema.clone(), name.table.clone()))
+    }
+
+    fn declares_schema(&self, schema: &str) -> bool {
+        self.declared.0.keys().any(|(known, _)| known == schema)
     }
 }
 
@@ -141,11 +172,14 @@ fn ambiguous(name: &TableName, roots: &[TableRoot]) -> ConnectorError {
     ConnectorError::new(ErrorKind::InvalidData, message).detail(format!("It is {}.", places.join(" and ")))
 }
 
-fn no_files(name: &TableName, root: &TableRoot) -> ConnectorError {
-    let message = format!("table {name} has no Parquet files");
-    ConnectorError::new(ErrorKind::UnknownTable, message).detail(format!(
-        "Its place is {root}; only files named *.parquet are read."
-    ))
+fn no_files(name: &TableName, place: &TablePlace) -> ConnectorError {
+    let message = format!("table {name} has no files");
+    let read = match place.format {
+        Some(format) => format!("only {format} files are read"),
+        None => "files named *.parquet, *.csv, *.json, *.jsonl and *.ndjson are read".to_owned(),
+    };
+    ConnectorError::new(ErrorKind::UnknownTable, message)
+        .detail(format!("Its place is {}; {read}.", place.root))
 }
 
 #[async_trait]
@@ -164,7 +198,7 @@ impl Connector for FilesConnector {
     }
 
     async fn excess(&self) -> Result<Vec<String>> {
-        let Some(root) = &self.local_root else {
+        let Some(root) = self.files.local_root() else {
             return Ok(vec![
                 "The store cannot be asked what its login may do.".to_owned(),
             ]);
@@ -177,32 +211,65 @@ impl Connector for FilesConnector {
     }
 
     async fn schemas(&self) -> Result<Vec<String>> {
-        Ok(self.layout(self.files.listing_ttl()).await?.schemas())
+        let found = self.layout(self.files.listing_ttl()).await?.schemas();
+        let declared = self.declared.0.keys().map(|(schema, _)| schema.clone());
+        let all: BTreeSet<String> = found.into_iter().chain(declared).collect();
+        Ok(all.into_iter().collect())
     }
 
     async fn tables(&self, schema: &str) -> Result<Vec<String>> {
         let layout = self.layout(self.files.listing_ttl()).await?;
-        layout
-            .tables(schema)
-            .ok_or_else(|| unknown_schema(self.files.catalog(), schema))
+        let found = layout.tables(schema);
+        if found.is_none() && !self.declares_schema(schema) {
+            return Err(unknown_schema(self.files.catalog(), schema));
+        }
+        let declared = self.declared.0.keys().filter(|(known, _)| known == schema);
+        let declared = declared.map(|(_, table)| table.clone());
+        let all: BTreeSet<String> = found.unwrap_or_default().into_iter().chain(declared).collect();
+        Ok(all.into_iter().collect())
     }
 
     async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn Table>>> {
-        let Some(root) = self.root(name).await? else {
+        let Some((place, declared)) = self.place(name).await? else {
             return Ok(None);
         };
-        let listing = self.files.listing(&root).await?;
+        let listing = self.files.listing(&place).await?;
         if let Some((of, table)) = self.tables.get(name)
             && Arc::ptr_eq(&of, &listing)
         {
             return Ok(Some(Arc::new(table)));
         }
-        if listing.files.is_empty() {
-            return Err(no_files(name, &root));
+        if declared.is_some() {
+            refuse_inside_table_format(&self.files, &place.root).await?;
         }
-        let core = TableCore::load(name.clone(), Arc::clone(&self.files), root, Arc::clone(&listing)).await?;
+        if listing.files.is_empty() && declared.as_ref().is_none_or(|table| table.columns.is_empty()) {
+            return Err(no_files(name, &place));
+        }
+        let core = TableCore::load(
+            name.clone(),
+            Arc::clone(&self.files),
+            place,
+            declared.as_deref(),
+            Arc::clone(&listing),
+        )
+        .await?;
         let table = FilesTable { core: Arc::new(core) };
         self.tables.insert(name.clone(), (listing, table.clone()), 1);
         Ok(Some(Arc::new(table)))
+    }
+
+    async fn refresh(&self, table: Option<&TableName>) -> Result<()> {
+        // New tables, too, are to be seen.
+        *self.layout.lock().await = None;
+        let Some(name) = table else {
+            self.files.refresh(None);
+            self.tables.retain(|_| false);
+            return Ok(());
+        };
+        if let Some((place, _)) = self.place(name).await? {
+            self.files.refresh(Some(&place));
+        }
+        self.tables.retain(|known| known != name);
+        Ok(())
     }
 }

@@ -1,27 +1,33 @@
-//! One catalog's store with everything that is cached about it: listings, footers.
+//! One catalog's store with everything that is cached about it, for all sessions: listings, footers.
 //!
 //! Every range is read from the version of the file that was listed, or the read fails: the ETag is sent with the
 //! request *and* compared with the answer's, since not every store honours `If-Match`.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_spi::{ConnectorError, ErrorKind, ReadMetrics, Result};
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, coalesce_ranges};
 
 use crate::cache::BoundedCache;
 use crate::error::{changed, invalid_file, store_error};
 use crate::footer::{self, Footer};
-use crate::layout::TableRoot;
+use crate::layout::TablePlace;
+use crate::links::refuse_links_out;
 use crate::listing::{self, Listing};
 
 /// Bytes of decoded footers kept per catalog.
 const FOOTER_CACHE_BYTES_MAX: usize = 128 << 20;
 /// Bytes of listings kept per catalog.
 const LISTING_CACHE_BYTES_MAX: usize = 64 << 20;
+/// Ranges of a text file under way at once.
+const RANGES_AHEAD: usize = 2;
 /// Two ranges of a file with at most this many bytes between them are read by one request.
 const COALESCE_BYTES: u64 = 512 << 10;
 
@@ -31,7 +37,9 @@ pub(crate) struct FileStore {
     catalog: String,
     store: Arc<dyn ObjectStore>,
     listing_ttl: Duration,
-    listings: BoundedCache<Path, (Instant, Arc<Listing>)>,
+    /// The local folder that the store is, if it is one.
+    local_root: Option<PathBuf>,
+    listings: BoundedCache<TablePlace, (Instant, Arc<Listing>)>,
     footers: BoundedCache<FooterKey, Arc<Footer>>,
 }
 
@@ -57,11 +65,17 @@ impl FooterKey {
 
 impl FileStore {
     /// Wraps `store`, whose root is the catalog's root.
-    pub(crate) fn new(catalog: &str, store: Arc<dyn ObjectStore>, listing_ttl: Duration) -> Self {
+    pub(crate) fn new(
+        catalog: &str,
+        store: Arc<dyn ObjectStore>,
+        listing_ttl: Duration,
+        local_root: Option<PathBuf>,
+    ) -> Self {
         Self {
             catalog: catalog.to_owned(),
             store,
             listing_ttl,
+            local_root,
             listings: BoundedCache::new(LISTING_CACHE_BYTES_MAX),
             footers: BoundedCache::new(FOOTER_CACHE_BYTES_MAX),
         }
@@ -82,24 +96,31 @@ impl FileStore {
         self.listing_ttl
     }
 
-    /// The Parquet files of a table, at most as old as the time to live.
+    /// The local folder that the store is, if it is one.
+    pub(crate) fn local_root(&self) -> Option<&PathBuf> {
+        self.local_root.as_ref()
+    }
+
+    /// The data files of a table, at most as old as the time to live.
     ///
     /// The same `Arc` comes back as long as nothing changed, so that what was derived from it can be kept.
-    pub(crate) async fn listing(&self, root: &TableRoot) -> Result<Arc<Listing>> {
-        let known = self.listings.get(root.path());
+    pub(crate) async fn listing(&self, place: &TablePlace) -> Result<Arc<Listing>> {
+        let known = self.listings.get(place);
         if let Some((listed, listing)) = &known
             && listed.elapsed() < self.listing_ttl
         {
             return Ok(Arc::clone(listing));
         }
-        let fresh = Arc::new(listing::list(self, root).await?);
+        let fresh = Arc::new(listing::list(self, place).await?);
+        if let Some(root) = &self.local_root {
+            refuse_links_out(&self.catalog, root, &fresh).await?;
+        }
         let listing = match known {
             Some((_, old)) if *old == *fresh => old,
             _ => fresh,
         };
         let entry = (Instant::now(), Arc::clone(&listing));
-        self.listings
-            .insert(root.path().clone(), entry, listing.memory_bytes());
+        self.listings.insert(place.clone(), entry, listing.memory_bytes());
         Ok(listing)
     }
 
@@ -204,9 +225,44 @@ impl FileStore {
         }
     }
 
+    /// The bytes of the listed version of `file`, as they are stored, in chunks of at most `chunk_bytes`.
+    ///
+    /// Errors: as of [`FileStore::range`], for each chunk.
+    pub(crate) fn stored(
+        self: &Arc<Self>,
+        file: ObjectMeta,
+        chunk_bytes: usize,
+        metrics: Option<ReadMetrics>,
+    ) -> BoxStream<'static, Result<Bytes>> {
+        let files = Arc::clone(self);
+        let starts = (0..file.size).step_by(chunk_bytes.max(1));
+        let chunk_bytes = u64::try_from(chunk_bytes.max(1)).unwrap_or(u64::MAX);
+        stream::iter(starts)
+            .map(move |start| {
+                let (files, file, metrics) = (Arc::clone(&files), file.clone(), metrics.clone());
+                let range = start..file.size.min(start.saturating_add(chunk_bytes));
+                async move { files.range(&file, range, metrics.as_ref()).await }
+            })
+            .buffered(RANGES_AHEAD)
+            .boxed()
+    }
+
     /// Forgets the listings that hold `location`, so that the next query sees what is there now.
     fn forget(&self, location: &Path) {
-        self.listings.retain(|folder| !location.prefix_matches(folder));
+        self.listings
+            .retain(|place| !location.prefix_matches(place.root.path()));
+    }
+
+    /// Forgets what is remembered of the files of `place`, or of all files.
+    pub(crate) fn refresh(&self, place: Option<&TablePlace>) {
+        let Some(place) = place else {
+            self.listings.retain(|_| false);
+            self.footers.retain(|_| false);
+            return;
+        };
+        self.listings.retain(|known| known != place);
+        self.footers
+            .retain(|footer| !footer.location.prefix_matches(place.root.path()));
     }
 }
 

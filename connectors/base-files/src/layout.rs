@@ -1,19 +1,21 @@
 //! Where a catalog's tables are: folders and files directly below the root, or one folder deeper.
 //!
-//! A folder with Parquet files or with `key=value` folders is a table of schema `public`; a folder of other folders is
-//! a schema; `name.parquet` directly below the root is a table `name`.
+//! A folder with data files or with `key=value` folders is a table of schema `public`; a folder of other folders is
+//! a schema; `name.parquet` or `name.csv.gz` directly below the root is a table `name`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use causeway_spi::{ConnectorError, ErrorKind, Result};
 use futures::{StreamExt, TryStreamExt, stream};
+use glob::Pattern;
 use object_store::ListResult;
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 
 use crate::error::store_error;
 use crate::files::FileStore;
-use crate::listing::{is_hidden, is_iceberg_metadata, is_parquet};
+use crate::format::{FileFormat, format_of};
+use crate::listing::{TableFormat, is_hidden, is_iceberg_metadata};
 
 /// The schema of the tables directly below the root.
 pub(crate) const PUBLIC: &str = "public";
@@ -22,21 +24,38 @@ const FOLDERS_MAX: usize = 10_000;
 /// Folders looked into at once.
 const FOLDERS_AT_ONCE: usize = 16;
 
+/// Where the files of a table are, and of which format; the latter only if it was declared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct TablePlace {
+    pub(crate) root: TableRoot,
+    pub(crate) format: Option<FileFormat>,
+}
+
 /// Where the files of a table are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum TableRoot {
-    /// All Parquet files below a folder.
+    /// All files below a folder.
     Folder(Path),
     /// One file.
     File(Path),
+    /// Declared: a folder or a file, whichever is there.
+    Place(Path),
+    /// Declared: the files below `base` whose paths match.
+    Pattern { base: Path, pattern: Pattern },
 }
 
 impl TableRoot {
-    /// The folder or file.
+    /// The folder or file that all files are in.
     pub(crate) fn path(&self) -> &Path {
         match self {
-            Self::Folder(path) | Self::File(path) => path,
+            Self::Folder(path) | Self::File(path) | Self::Place(path) => path,
+            Self::Pattern { base, .. } => base,
         }
+    }
+
+    /// Whether each folder between [`TableRoot::path`] and a file must be a `key=value`: not if a pattern names it.
+    pub(crate) fn has_only_partitions(&self) -> bool {
+        !matches!(self, Self::Pattern { .. })
     }
 }
 
@@ -45,6 +64,9 @@ impl fmt::Display for TableRoot {
         match self {
             Self::Folder(path) => write!(f, "folder {path}"),
             Self::File(path) => write!(f, "file {path}"),
+            Self::Place(path) if path.as_ref().is_empty() => f.write_str("the root"),
+            Self::Place(path) => write!(f, "{path}"),
+            Self::Pattern { pattern, .. } => write!(f, "files {pattern}"),
         }
     }
 }
@@ -68,11 +90,11 @@ impl Layout {
         let root = list_folder(files, None).await?;
         let mut layout = Self::default();
         layout.schemas.insert(PUBLIC.to_owned(), BTreeMap::new());
+        refuse_table_format(files, None, &root).await?;
         for file in &root.objects {
             let name = name_of(&file.location);
-            if is_parquet(&name) && !is_hidden(&name) {
-                let table = name[..name.len() - ".parquet".len()].to_owned();
-                layout.add(PUBLIC, table, TableRoot::File(file.location.clone()));
+            if let Some((_, table)) = format_of(&name).filter(|_| !is_hidden(&name)) {
+                layout.add(PUBLIC, table.to_owned(), TableRoot::File(file.location.clone()));
             }
         }
         let folders = visible(&root.common_prefixes);
@@ -132,15 +154,14 @@ impl Layout {
 async fn classify(files: &FileStore, folder: &Path) -> Result<Folder> {
     let content = list_folder(files, Some(folder)).await?;
     let names: Vec<String> = content.common_prefixes.iter().map(name_of).collect();
-    let has_parquet = content.objects.iter().any(|file| {
+    let has_data = content.objects.iter().any(|file| {
         let name = name_of(&file.location);
-        is_parquet(&name) && !is_hidden(&name)
+        format_of(&name).is_some() && !is_hidden(&name)
     });
-    let has_log = names.iter().any(|name| name == "_delta_log" || name == ".hoodie");
-    if has_parquet || has_log || names.iter().any(|name| name.contains('=') && !is_hidden(name)) {
+    if has_data || names.iter().any(|name| name.contains('=') && !is_hidden(name)) {
         return Ok(Folder::Table);
     }
-    if names.iter().any(|name| name == "metadata") && is_iceberg(files, folder).await? {
+    if table_format(files, Some(folder), &content).await?.is_some() {
         return Ok(Folder::Table);
     }
     let children = visible(&content.common_prefixes);
@@ -151,8 +172,51 @@ async fn classify(files: &FileStore, folder: &Path) -> Result<Folder> {
     })
 }
 
-async fn is_iceberg(files: &FileStore, folder: &Path) -> Result<bool> {
-    let content = list_folder(files, Some(&folder.clone().join("metadata"))).await?;
+/// The format of the table that a folder with this `content` is, if it keeps its own list of files.
+async fn table_format(
+    files: &FileStore,
+    folder: Option<&Path>,
+    content: &ListResult,
+) -> Result<Option<TableFormat>> {
+    let has = |wanted: &str| {
+        content
+            .common_prefixes
+            .iter()
+            .any(|folder| name_of(folder) == wanted)
+    };
+    if has("_delta_log") {
+        return Ok(Some(TableFormat::Delta));
+    }
+    if has(".hoodie") {
+        return Ok(Some(TableFormat::Hudi));
+    }
+    if has("metadata") && is_iceberg(files, folder).await? {
+        return Ok(Some(TableFormat::Iceberg));
+    }
+    Ok(None)
+}
+
+async fn refuse_table_format(files: &FileStore, folder: Option<&Path>, content: &ListResult) -> Result<()> {
+    match table_format(files, folder, content).await? {
+        Some(format) => Err(format.refused(folder, files.catalog())),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a place inside of a table that keeps its own list of files: below it, the files alone are not the table.
+pub(crate) async fn refuse_inside_table_format(files: &FileStore, root: &TableRoot) -> Result<()> {
+    let parts: Vec<PathPart<'_>> = root.path().parts().collect();
+    for depth in 0..=parts.len() {
+        let folder = (depth > 0).then(|| Path::from_iter(parts[..depth].iter().cloned()));
+        let content = list_folder(files, folder.as_ref()).await?;
+        refuse_table_format(files, folder.as_ref(), &content).await?;
+    }
+    Ok(())
+}
+
+async fn is_iceberg(files: &FileStore, folder: Option<&Path>) -> Result<bool> {
+    let metadata = folder.cloned().unwrap_or_default().join("metadata");
+    let content = list_folder(files, Some(&metadata)).await?;
     Ok(content
         .objects
         .iter()

@@ -2,21 +2,25 @@
 
 use causeway_spi::{ConnectorError, ErrorKind, Result};
 use futures::TryStreamExt;
+use glob::MatchOptions;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 
 use crate::error::store_error;
 use crate::files::FileStore;
-use crate::layout::TableRoot;
+use crate::format::{FileFormat, format_of};
+use crate::layout::{TablePlace, TableRoot};
 
 /// Files of one table beyond which it is refused.
 const FILES_MAX: usize = 1_000_000;
 
-/// The Parquet files of one table, sorted by path.
+/// The data files of one table, sorted by path.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Listing {
     /// Each file as the store listed it: the version that is read.
     pub(crate) files: Vec<ObjectMeta>,
+    /// What all of them hold.
+    pub(crate) format: FileFormat,
 }
 
 impl Listing {
@@ -42,6 +46,17 @@ impl TableFormat {
             Self::Iceberg => "an Apache Iceberg",
             Self::Hudi => "an Apache Hudi",
         }
+    }
+
+    /// The error for a folder (`None`: the root) that is a table of this format.
+    pub(crate) fn refused(self, folder: Option<&Path>, catalog: &str) -> ConnectorError {
+        let place = match folder.filter(|folder| !folder.as_ref().is_empty()) {
+            Some(folder) => format!("folder {folder}"),
+            None => "the root".to_owned(),
+        };
+        let message = format!("{place} of catalog {catalog} is {} table", self.name());
+        ConnectorError::new(ErrorKind::NotSupported, message)
+            .detail("Read as plain files it could return rows that were deleted.")
     }
 
     /// The format that a file at `parts` below a folder belongs to.
@@ -70,53 +85,112 @@ pub(crate) fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || (name.starts_with('_') && !name.contains('=')) || name.ends_with("$folder$")
 }
 
-/// Whether a file of this name is read.
-pub(crate) fn is_parquet(name: &str) -> bool {
-    name.len() > ".parquet".len() && name.to_ascii_lowercase().ends_with(".parquet")
-}
-
-/// Lists the Parquet files of a table. Errors: `NotSupported` when it is a table of another format.
-pub(crate) async fn list(files: &FileStore, root: &TableRoot) -> Result<Listing> {
+/// Lists the data files of a table. Errors: `NotSupported` when it is a table of another format.
+pub(crate) async fn list(files: &FileStore, place: &TablePlace) -> Result<Listing> {
+    let root = &place.root;
     let failed = |error| {
         let message = format!("could not list {root} of catalog {}", files.catalog());
         store_error(message, error)
     };
     let mut found = Vec::new();
-    match root {
-        TableRoot::File(location) => found.push(files.store().head(location).await.map_err(failed)?),
-        TableRoot::Folder(folder) => {
-            let mut entries = files.store().list(Some(folder));
-            while let Some(file) = entries.try_next().await.map_err(failed)? {
-                if is_data(files, folder, &file)? {
-                    found.push(file);
-                }
-                if found.len() > FILES_MAX {
-                    let message = format!(
-                        "{root} of catalog {} has more than {FILES_MAX} files",
-                        files.catalog()
-                    );
-                    return Err(ConnectorError::new(ErrorKind::LimitExceeded, message));
-                }
+    if let TableRoot::File(location) = root {
+        found.push(named(
+            location,
+            files.store().head(location).await.map_err(failed)?,
+        ));
+    } else {
+        let folder = root.path();
+        let mut entries = files.store().list(Some(folder));
+        while let Some(file) = entries.try_next().await.map_err(failed)? {
+            if is_data(files, place, &file)? {
+                found.push(file);
+            }
+            if found.len() > FILES_MAX {
+                let message = format!(
+                    "{root} of catalog {} has more than {FILES_MAX} files",
+                    files.catalog()
+                );
+                return Err(ConnectorError::new(ErrorKind::LimitExceeded, message));
             }
         }
     }
+    if let TableRoot::Place(location) = root
+        && found.is_empty()
+        && !location.as_ref().is_empty()
+    {
+        match files.store().head(location).await {
+            Ok(file) => found.push(named(location, file)),
+            // Neither a folder nor a file: a table without files.
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
     found.sort_unstable_by(|a, b| a.location.cmp(&b.location));
-    Ok(Listing { files: found })
+    let format = common_format(files, place, &found)?;
+    Ok(Listing { files: found, format })
 }
 
-fn is_data(files: &FileStore, folder: &Path, file: &ObjectMeta) -> Result<bool> {
+/// `file` under the name it was asked by: a store below a prefix answers with its own.
+fn named(location: &Path, file: ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        location: location.clone(),
+        ..file
+    }
+}
+
+/// What all files hold: as declared, or as their names say.
+fn common_format(files: &FileStore, place: &TablePlace, found: &[ObjectMeta]) -> Result<FileFormat> {
+    if let Some(declared) = place.format {
+        return Ok(declared);
+    }
+    let format_named = |file: &ObjectMeta| Some(format_of(file.location.filename()?)?.0);
+    let Some(first) = found.first() else {
+        return Ok(FileFormat::Parquet);
+    };
+    let format = format_named(first).ok_or_else(|| {
+        let message = format!("the name of file {} does not say what it holds", first.location);
+        ConnectorError::new(ErrorKind::InvalidData, message).hint("Declare the table with its format.")
+    })?;
+    let Some(other) = found.iter().find(|file| format_named(file) != Some(format)) else {
+        return Ok(format);
+    };
+    let message = format!(
+        "{} of catalog {} holds files of several formats",
+        place.root,
+        files.catalog()
+    );
+    Err(ConnectorError::new(ErrorKind::InvalidData, message)
+        .detail(format!(
+            "Among them are {} and {}.",
+            first.location, other.location
+        ))
+        .hint("Declare the table with its format: only files of that are read."))
+}
+
+/// Whether a file below the place of a table is one of its data files.
+fn is_data(files: &FileStore, place: &TablePlace, file: &ObjectMeta) -> Result<bool> {
+    let folder = place.root.path();
     let parts = parts_below(folder, &file.location);
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     if let Some(format) = TableFormat::of(&parts) {
-        let message = format!(
-            "folder {folder} of catalog {} is {} table",
-            files.catalog(),
-            format.name()
-        );
-        return Err(ConnectorError::new(ErrorKind::NotSupported, message)
-            .detail("Read as plain Parquet files it could return rows that were deleted."));
+        return Err(format.refused(Some(folder), files.catalog()));
     }
-    Ok(!parts.iter().any(|part| is_hidden(part)) && parts.last().is_some_and(|name| is_parquet(name)))
+    let Some(name) = parts.last().filter(|_| !parts.iter().any(|part| is_hidden(part))) else {
+        return Ok(false);
+    };
+    let named = format_of(name).map(|(format, _)| format);
+    Ok(match &place.root {
+        TableRoot::Pattern { pattern, .. } => {
+            const MATCH: MatchOptions = MatchOptions {
+                case_sensitive: true,
+                require_literal_separator: true,
+                require_literal_leading_dot: false,
+            };
+            // A pattern that is declared with its format need not say it.
+            pattern.matches_with(file.location.as_ref(), MATCH) && (place.format.is_some() || named.is_some())
+        }
+        _ => named.is_some() && (place.format.is_none() || place.format == named),
+    })
 }
 
 /// The folders and the name of `location` below `folder`.

@@ -3,6 +3,9 @@
 //! A column is an integer only if every value is written as an integer writes itself: with `007` among them the
 //! column is text, because `7` would not find the folder again.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringViewArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use causeway_spi::{ConnectorError, ErrorKind, Result, TableName};
 use datafusion::common::ScalarValue;
@@ -10,7 +13,9 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use percent_encoding::percent_decode_str;
 
+use crate::layout::TableRoot;
 use crate::listing::parts_below;
+use crate::typed::{Reading, typed};
 
 /// The value Hive writes for NULL.
 const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -23,10 +28,10 @@ type Pair = (String, Option<String>);
 /// Errors: `InvalidData` when the files do not all lie below the same keys.
 pub(crate) fn infer(
     table: &TableName,
-    folder: &Path,
+    root: &TableRoot,
     files: &[ObjectMeta],
 ) -> Result<(Vec<FieldRef>, Vec<Vec<ScalarValue>>)> {
-    let pairs = read_folders(table, folder, files)?;
+    let pairs = read_folders(table, root, files)?;
     let Some(first) = pairs.first() else {
         return Ok((Vec::new(), Vec::new()));
     };
@@ -47,17 +52,59 @@ pub(crate) fn infer(
 /// Errors: `Changed` when a folder was added that does not fit them.
 pub(crate) fn values(
     table: &TableName,
-    folder: &Path,
+    root: &TableRoot,
     columns: &[FieldRef],
     files: &[ObjectMeta],
 ) -> Result<Vec<Vec<ScalarValue>>> {
-    typed_values(table, columns, read_folders(table, folder, files)?)
+    typed_values(table, columns, read_folders(table, root, files)?)
 }
 
-fn read_folders(table: &TableName, folder: &Path, files: &[ObjectMeta]) -> Result<Vec<Vec<Pair>>> {
+/// The values of each file for columns that were declared.
+///
+/// Errors: `InvalidData` when a file does not lie below folders of exactly these keys, or a value is not of its type.
+pub(crate) fn declared_values(
+    table: &TableName,
+    root: &TableRoot,
+    columns: &[FieldRef],
+    files: &[ObjectMeta],
+) -> Result<Vec<Vec<ScalarValue>>> {
+    let pairs = read_folders(table, root, files)?;
+    for (file, pairs) in files.iter().zip(&pairs) {
+        let names = columns.iter().map(|column| column.name().as_str());
+        if !names.clone().eq(pairs.iter().map(key)) {
+            let message = format!(
+                "file {} does not lie in folders of the partition columns of table {table}",
+                file.location
+            );
+            let names: Vec<&str> = names.collect();
+            return Err(ConnectorError::new(ErrorKind::InvalidData, message)
+                .detail(format!("They are declared as {}.", names.join(", "))));
+        }
+    }
+    let mut values: Vec<Vec<ScalarValue>> = vec![Vec::with_capacity(columns.len()); files.len()];
+    for (index, column) in columns.iter().enumerate() {
+        let texts = pairs.iter().map(|pairs| pairs[index].1.as_deref());
+        let texts: ArrayRef = Arc::new(texts.collect::<StringViewArray>());
+        let array = typed(&texts, column.data_type(), Reading::Declared).map_err(|misfit| {
+            let location = files.get(misfit.row).map(|file| file.location.to_string());
+            let place = format!("the folders of file {}", location.unwrap_or_default());
+            misfit.error(column.name(), &place, Reading::Declared)
+        })?;
+        for (row, of_file) in values.iter_mut().enumerate() {
+            let value = ScalarValue::try_from_array(&array, row).map_err(|error| {
+                let message = format!("a partition value of table {table} has no scalar form");
+                ConnectorError::new(ErrorKind::Internal, message).source(error)
+            })?;
+            of_file.push(value);
+        }
+    }
+    Ok(values)
+}
+
+fn read_folders(table: &TableName, root: &TableRoot, files: &[ObjectMeta]) -> Result<Vec<Vec<Pair>>> {
     let mut pairs: Vec<Vec<Pair>> = Vec::with_capacity(files.len());
     for file in files {
-        let of_file = pairs_of(table, folder, &file.location)?;
+        let of_file = pairs_of(table, root, &file.location)?;
         if let Some(first) = pairs.first()
             && !first.iter().map(key).eq(of_file.iter().map(key))
         {
@@ -100,12 +147,15 @@ fn different_keys(
     ))
 }
 
-fn pairs_of(table: &TableName, folder: &Path, location: &Path) -> Result<Vec<Pair>> {
-    let parts = parts_below(folder, location);
+fn pairs_of(table: &TableName, root: &TableRoot, location: &Path) -> Result<Vec<Pair>> {
+    let parts = parts_below(root.path(), location);
     let folders = parts.split_last().map_or(&[][..], |(_, folders)| folders);
     let mut pairs: Vec<Pair> = Vec::with_capacity(folders.len());
     for part in folders {
         let Some((key, value)) = part.split_once('=') else {
+            if !root.has_only_partitions() {
+                continue;
+            }
             let message =
                 format!("table {table} holds the folder \"{part}\", which is not a key=value partition");
             return Err(ConnectorError::new(ErrorKind::InvalidData, message)
@@ -208,7 +258,7 @@ mod tests {
 
     fn inferred(locations: &[&str]) -> Result<(Vec<FieldRef>, Vec<Vec<ScalarValue>>)> {
         let table = TableName::new("lake", "public", "t");
-        infer(&table, &Path::from("t"), &files(locations))
+        infer(&table, &TableRoot::Folder(Path::from("t")), &files(locations))
     }
 
     fn types(locations: &[&str]) -> Vec<DataType> {
@@ -261,7 +311,7 @@ mod tests {
     #[test]
     fn a_value_that_no_longer_fits_is_a_change() {
         let table = TableName::new("lake", "public", "t");
-        let folder = Path::from("t");
+        let folder = TableRoot::Folder(Path::from("t"));
         let (columns, _) = infer(&table, &folder, &files(&["t/y=1/a"])).unwrap();
         let error = values(&table, &folder, &columns, &files(&["t/y=1/a", "t/y=x/a"])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Changed);

@@ -25,7 +25,6 @@ use datafusion_datasource::compute_all_files_statistics;
 use object_store::ObjectMeta;
 
 use crate::adapter::FileAdapterFactory;
-use crate::pruning;
 use crate::reader::GuardedReaderFactory;
 use crate::source::NamingSource;
 use crate::statistics;
@@ -101,9 +100,16 @@ fn grouped(
     schema: &SchemaRef,
 ) -> Result<(Vec<FileGroup>, Statistics)> {
     let groups = FileGroup::new(files).split_files(partitions.max(1));
-    let (groups, mut statistics) = compute_all_files_statistics(groups, Arc::clone(schema), true, false)?;
+    let (mut groups, mut statistics) = compute_all_files_statistics(groups, Arc::clone(schema), true, false)?;
     if statistics.num_rows == Precision::Absent {
         statistics.total_byte_size = Precision::Absent;
+    }
+    // Those of the files stay: they prune.
+    statistics::forget_bounds_that_casts_widen(&mut statistics, schema);
+    for group in &mut groups {
+        if let Some(of_group) = group.statistics_mut() {
+            statistics::forget_bounds_that_casts_widen(of_group, schema);
+        }
     }
     Ok((groups, statistics))
 }
@@ -142,10 +148,10 @@ impl TableProvider for FilesProvider {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let core = &self.core;
         let filters: Vec<Filter> = filters.iter().map(Filter::new).collect();
-        let exact = |filter: &&Filter| pruning::is_exact(&core.schema, &core.partition_columns, filter);
-        let decided: Vec<&Expr> = filters.iter().filter(exact).map(Filter::expr).collect();
+        let exact = |filter: &&Filter| core.verdict(filter).verdict == Verdict::Exact;
+        let decided: Vec<&Filter> = filters.iter().filter(exact).collect();
         let snapshot = core.current().await?;
-        let kept = pruning::survivors(&core.partition_columns, &snapshot.values, &decided)?;
+        let kept = core.survivors(&snapshot, &decided)?;
         if kept.is_empty() {
             return self.empty(projection);
         }

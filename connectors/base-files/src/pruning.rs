@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
-use causeway_spi::{Filter, Pushdown, Verdict};
+use causeway_spi::{Filter, Pushdown};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -14,8 +14,15 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::physical_expr::create_physical_expr;
 
+use crate::format::FileFormat;
+
 /// What becomes of `filter` over a table of `schema` whose last columns are `partition_columns`.
-pub(crate) fn verdict(schema: &SchemaRef, partition_columns: &[FieldRef], filter: &Filter) -> Pushdown {
+pub(crate) fn verdict(
+    schema: &SchemaRef,
+    partition_columns: &[FieldRef],
+    format: FileFormat,
+    filter: &Filter,
+) -> Pushdown {
     let expr = filter.expr();
     if expr.is_volatile() || has_subquery(expr) {
         return Pushdown::declined("it is not the same for each row and time");
@@ -41,15 +48,13 @@ pub(crate) fn verdict(schema: &SchemaRef, partition_columns: &[FieldRef], filter
     if fields.iter().all(|(_, field)| is_partition(field.name())) {
         return Pushdown::exact("decided by the folder names");
     }
+    if format != FileFormat::Parquet {
+        return Pushdown::declined("text files have no bounds");
+    }
     if fields.iter().any(|(_, field)| field.data_type().is_nested()) {
         return Pushdown::declined("nested columns have no bounds in the files");
     }
     Pushdown::superset("row groups, pages and bloom filters are pruned; checked again here")
-}
-
-/// Whether the verdict on `filter` is Exact: it is applied wholly by [`survivors`].
-pub(crate) fn is_exact(schema: &SchemaRef, partition_columns: &[FieldRef], filter: &Filter) -> bool {
-    verdict(schema, partition_columns, filter).verdict == Verdict::Exact
 }
 
 /// Whether integer columns are added, subtracted, multiplied or negated: a scan would compute it without the check.

@@ -12,7 +12,7 @@ use object_store::path::Path;
 /// The most digits of a decimal.
 const DECIMAL_DIGITS_MAX: u8 = 76;
 /// The most digits of a decimal in 16 bytes.
-const DECIMAL128_DIGITS_MAX: u8 = 38;
+pub(crate) const DECIMAL128_DIGITS_MAX: u8 = 38;
 
 /// Merges the schemas of a table's files into canonical columns; `partition_columns` are not read from files.
 pub(crate) fn merge_schemas<'a>(

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -18,10 +19,11 @@ use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSour
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
-    BinaryExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal,
-    NotExpr,
+    BinaryExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr,
+    Literal, NotExpr, TryCastExpr,
 };
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalSortExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -112,7 +114,10 @@ impl FileSource for NamingSource {
         let for_rows = config.execution.parquet.pushdown_filters;
         let taken: Vec<bool> = filters
             .iter()
-            .map(|filter| !for_rows || never_fails(filter))
+            .map(|filter| match for_rows {
+                true => never_fails(filter) && is_read_whole(filter, self.table_schema().table_schema()),
+                false => casts_keep_order(filter),
+            })
             .collect();
         let handed = filters
             .into_iter()
@@ -182,6 +187,56 @@ fn never_fails(filter: &Arc<dyn PhysicalExpr>) -> bool {
         _ => is_plain(node),
     };
     is_safe && filter.children().into_iter().all(never_fails)
+}
+
+/// Whether no cast in `filter` breaks the order of its values.
+///
+/// DataFusion prunes `CAST(at AS TIME) > ..` by the cast of the bounds of `at`, which are not the bounds of the times.
+fn casts_keep_order(filter: &Arc<dyn PhysicalExpr>) -> bool {
+    let node = filter.as_ref();
+    let to = match (
+        node.downcast_ref::<CastExpr>(),
+        node.downcast_ref::<TryCastExpr>(),
+    ) {
+        (Some(cast), _) => Some(cast.cast_type()),
+        (_, Some(cast)) => Some(cast.cast_type()),
+        _ => None,
+    };
+    let breaks_order =
+        to.is_some_and(|to| matches!(to, DataType::Time32(_) | DataType::Time64(_) | DataType::Boolean));
+    !breaks_order && filter.children().into_iter().all(casts_keep_order)
+}
+
+/// Whether no composite is looked at but by its fields: the decoder reads its rows for a filter without some of its leaves.
+fn is_read_whole(filter: &Arc<dyn PhysicalExpr>, table: &Schema) -> bool {
+    let node = filter.as_ref();
+    if let Some(function) = node.downcast_ref::<ScalarFunctionExpr>()
+        && function.name() == "get_field"
+    {
+        return collect_columns(filter).iter().all(|column| {
+            let field = table.field_with_name(column.name());
+            field.is_ok_and(|field| !may_hold_map(field.data_type()))
+        });
+    }
+    if let Some(column) = node.downcast_ref::<Column>() {
+        let field = table.field_with_name(column.name());
+        return field.is_ok_and(|field| {
+            !matches!(field.data_type(), DataType::Struct(_)) && !may_hold_map(field.data_type())
+        });
+    }
+    filter
+        .children()
+        .into_iter()
+        .all(|child| is_read_whole(child, table))
+}
+
+/// Whether a file may hold maps in a column of this type: they are read as lists of composites.
+fn may_hold_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(item) => item.data_type().is_nested(),
+        DataType::Struct(fields) => fields.iter().any(|field| may_hold_map(field.data_type())),
+        _ => false,
+    }
 }
 
 fn is_comparison(operator: Operator) -> bool {

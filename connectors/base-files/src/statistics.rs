@@ -108,6 +108,30 @@ fn of_column(footer: &Footer, field: &Field) -> ColumnStatistics {
     }
 }
 
+/// Forgets the bounds of columns whose casts lose something, such as that of a timestamp to a date.
+///
+/// DataFusion estimates `CAST(at AS DATE) > ..` by casting the bounds there and back. When they come back wider than they
+/// were, more than all rows seem to pass, and planning ends in an internal error.
+pub(crate) fn forget_bounds_that_casts_widen(statistics: &mut Statistics, schema: &SchemaRef) {
+    for (column, field) in statistics.column_statistics.iter_mut().zip(schema.fields()) {
+        let is_widened = matches!(field.data_type(), DataType::Timestamp(..) | DataType::Time64(_))
+            || field.data_type().is_floating()
+            || [&column.min_value, &column.max_value]
+                .into_iter()
+                .any(is_beyond_doubles);
+        if is_widened {
+            column.min_value = Precision::Absent;
+            column.max_value = Precision::Absent;
+        }
+    }
+}
+
+/// Whether a bound is an integer that a double may not hold.
+fn is_beyond_doubles(bound: &Precision<ScalarValue>) -> bool {
+    const EXACT: u64 = 1 << 53;
+    matches!(bound.get_value(), Some(ScalarValue::Int64(Some(value))) if value.unsigned_abs() > EXACT)
+}
+
 /// The decoded width: known for numbers, about the uncompressed pages for the rest.
 fn byte_size(
     groups: &[RowGroupMetaData],

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
+use causeway_base_kv::ColumnDefinition;
 use causeway_spi::{
     BatchStream, ConnectorError, ErrorKind, Filter, Pushdown, ReadContext, Result, Scan, Split, Table,
     TableName, TableStatistics, Verdict, check_canonical,
@@ -16,12 +17,16 @@ use datafusion::logical_expr::Expr;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
+use crate::csv::CsvStyle;
 use crate::files::FileStore;
 use crate::footer::Footer;
-use crate::layout::TableRoot;
+use crate::format::FileFormat;
+use crate::layout::TablePlace;
 use crate::listing::Listing;
+use crate::options::DeclaredTable;
 use crate::provider::FilesProvider;
-use crate::{partitions, pruning, schema};
+use crate::typed::{Reading, sql_name};
+use crate::{partitions, pruning, sample, schema, splits, text};
 
 /// Footers read to load a table or to plan a scan; of more files, a sample.
 pub(crate) const FOOTERS_MAX: usize = 128;
@@ -33,11 +38,19 @@ const FOOTERS_AT_ONCE: usize = 16;
 pub(crate) struct TableCore {
     pub(crate) name: TableName,
     pub(crate) files: Arc<FileStore>,
-    pub(crate) root: TableRoot,
+    pub(crate) place: TablePlace,
+    pub(crate) format: FileFormat,
+    pub(crate) csv: CsvStyle,
+    /// How the texts of CSV and JSON are read.
+    pub(crate) reading: Reading,
+    /// The names of the fields of a CSV record, if the files themselves do not say them.
+    pub(crate) positions: Vec<String>,
     /// The columns read from files.
     pub(crate) file_schema: SchemaRef,
     /// The columns read from folder names.
     pub(crate) partition_columns: Vec<FieldRef>,
+    /// Whether these were declared, not inferred.
+    partitions_declared: bool,
     /// File columns, then partition columns.
     pub(crate) schema: SchemaRef,
     statistics: Arc<TableStatistics>,
@@ -55,58 +68,91 @@ pub(crate) struct Snapshot {
 }
 
 impl TableCore {
-    /// Loads a table: infers partition columns from `listing`, columns from the footers.
+    /// Loads a table: what is not declared is inferred, partition columns from `listing`, columns from the files.
     pub(crate) async fn load(
         name: TableName,
         files: Arc<FileStore>,
-        root: TableRoot,
+        place: TablePlace,
+        declared: Option<&DeclaredTable>,
         listing: Arc<Listing>,
     ) -> Result<Self> {
-        let (partition_columns, values) = match &root {
-            TableRoot::Folder(folder) => partitions::infer(&name, folder, &listing.files)?,
-            TableRoot::File(_) => (Vec::new(), vec![Vec::new(); listing.files.len()]),
+        let partitions: Vec<FieldRef> = declared.map_or_else(Vec::new, |table| fields_of(&table.partitions));
+        let partitions_declared = !partitions.is_empty();
+        let (partition_columns, values) = if partitions_declared {
+            let values = partitions::declared_values(&name, &place.root, &partitions, &listing.files)?;
+            (partitions, values)
+        } else {
+            partitions::infer(&name, &place.root, &listing.files)?
         };
-        let sample = sample(&listing.files);
-        let footers = read_footers(&files, &sample).await?;
-        let schemas = sample
+        let columns = Columns::load(&name, &files, declared, &listing, &partition_columns).await?;
+        let fields = columns
+            .file_schema
+            .fields()
             .iter()
-            .zip(&footers)
-            .map(|(file, footer)| (&file.location, &footer.schema));
-        let file_schema = schema::merge_schemas(&name, schemas, &partition_columns)?;
-        let fields = file_schema.fields().iter().chain(&partition_columns).cloned();
+            .chain(&partition_columns)
+            .cloned();
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         check_canonical(&name, &schema)?;
-        let sampled = Sampled::of(&sample, &footers);
-        let statistics = estimate(&listing.files, &sample, &footers, &sampled);
         Ok(Self {
             name,
             files,
-            root,
-            file_schema,
+            place,
+            format: listing.format,
+            csv: declared.map(|table| table.csv.clone()).unwrap_or_default(),
+            reading: columns.reading,
+            positions: columns.positions,
+            file_schema: columns.file_schema,
             partition_columns,
+            partitions_declared,
             schema,
-            statistics: Arc::new(statistics),
-            sampled,
+            statistics: Arc::new(columns.statistics),
+            sampled: columns.sampled,
             snapshot: Mutex::new(Arc::new(Snapshot { listing, values })),
         })
     }
 
     /// The files as they are now, at most as old as a listing may be.
     pub(crate) async fn current(&self) -> Result<Arc<Snapshot>> {
-        let listing = self.files.listing(&self.root).await?;
+        let listing = self.files.listing(&self.place).await?;
         let known = self.known();
         if Arc::ptr_eq(&known.listing, &listing) {
             return Ok(known);
         }
-        let values = match &self.root {
-            TableRoot::Folder(folder) => {
-                partitions::values(&self.name, folder, &self.partition_columns, &listing.files)?
-            }
-            TableRoot::File(_) => vec![Vec::new(); listing.files.len()],
-        };
+        if listing.format != self.format && !listing.files.is_empty() {
+            let message = format!(
+                "the files of table {} are {} now and were {}",
+                self.name, listing.format, self.format
+            );
+            return Err(ConnectorError::new(ErrorKind::Changed, message).hint("Run the query again."));
+        }
+        let values = self.partition_values(&listing.files)?;
         let fresh = Arc::new(Snapshot { listing, values });
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
         Ok(fresh)
+    }
+
+    fn partition_values(&self, files: &[ObjectMeta]) -> Result<Vec<Vec<ScalarValue>>> {
+        let (name, root, columns) = (&self.name, &self.place.root, &self.partition_columns);
+        if self.partitions_declared {
+            partitions::declared_values(name, root, columns, files)
+        } else {
+            partitions::values(name, root, columns, files)
+        }
+    }
+
+    /// The values of the partition columns in the folders of `file`.
+    pub(crate) fn folder_values(&self, file: &ObjectMeta) -> Result<Vec<ScalarValue>> {
+        let values = self.partition_values(std::slice::from_ref(file))?;
+        Ok(values.into_iter().next().unwrap_or_default())
+    }
+
+    /// The files that the partition filters among `filters` leave, by their indexes in the listing.
+    pub(crate) fn survivors(&self, snapshot: &Snapshot, filters: &[&Filter]) -> Result<Vec<usize>> {
+        let exprs: Vec<&Expr> = filters.iter().map(|filter| filter.expr()).collect();
+        pruning::survivors(&self.partition_columns, &snapshot.values, &exprs).map_err(|error| {
+            let message = format!("the partition filters of table {} cannot be applied", self.name);
+            ConnectorError::new(ErrorKind::Internal, message).source(error)
+        })
     }
 
     /// The files of the last listing that was looked at.
@@ -116,7 +162,7 @@ impl TableCore {
 
     /// The verdict on a filter.
     pub(crate) fn verdict(&self, filter: &Filter) -> Pushdown {
-        pruning::verdict(&self.schema, &self.partition_columns, filter)
+        pruning::verdict(&self.schema, &self.partition_columns, self.format, filter)
     }
 
     /// The rows that a file of `bytes` bytes probably has.
@@ -125,17 +171,151 @@ impl TableCore {
     }
 }
 
-/// The files whose footers are read: all, or the newest ones and some from all over the table.
-fn sample(files: &[ObjectMeta]) -> Vec<ObjectMeta> {
-    if files.len() <= FOOTERS_MAX {
+/// The columns of a table and what was learned on the way to them.
+struct Columns {
+    file_schema: SchemaRef,
+    reading: Reading,
+    positions: Vec<String>,
+    statistics: TableStatistics,
+    sampled: Sampled,
+}
+
+impl Columns {
+    async fn load(
+        name: &TableName,
+        files: &Arc<FileStore>,
+        declared: Option<&DeclaredTable>,
+        listing: &Listing,
+        partition_columns: &[FieldRef],
+    ) -> Result<Self> {
+        let columns: Vec<FieldRef> = declared.map_or_else(Vec::new, |table| fields_of(&table.columns));
+        match listing.format {
+            FileFormat::Parquet => Self::of_parquet(name, files, columns, listing, partition_columns).await,
+            _ if !columns.is_empty() => Self::declared(name, columns, listing),
+            format => {
+                let style = declared.map(|table| table.csv.clone()).unwrap_or_default();
+                let wanted = sample(&listing.files, sample::SAMPLED_FILES_MAX);
+                let found = sample::look_into(files, &wanted, format, &style).await?;
+                Self::of_sample(name, &found, listing, partition_columns)
+            }
+        }
+    }
+
+    async fn of_parquet(
+        name: &TableName,
+        files: &Arc<FileStore>,
+        declared: Vec<FieldRef>,
+        listing: &Listing,
+        partition_columns: &[FieldRef],
+    ) -> Result<Self> {
+        let sample = sample(&listing.files, FOOTERS_MAX);
+        let footers = read_footers(files, &sample).await?;
+        let schemas = sample
+            .iter()
+            .zip(&footers)
+            .map(|(file, footer)| (&file.location, &footer.schema));
+        let file_schema = if declared.is_empty() {
+            schema::merge_schemas(name, schemas, partition_columns)?
+        } else {
+            let declared = Arc::new(Schema::new(declared));
+            for (location, found) in schemas {
+                schema::check_fits(&declared, found, location)?;
+            }
+            declared
+        };
+        let sampled = Sampled::of(&sample, &footers);
+        Ok(Self {
+            file_schema,
+            reading: Reading::Declared,
+            positions: Vec::new(),
+            statistics: estimate(&listing.files, &sample, &footers, &sampled),
+            sampled,
+        })
+    }
+
+    fn of_sample(
+        name: &TableName,
+        found: &sample::Sample,
+        listing: &Listing,
+        partition_columns: &[FieldRef],
+    ) -> Result<Self> {
+        let file_schema = found.schema(name, partition_columns)?;
+        let sampled = Sampled {
+            rows: found.rows,
+            bytes: found.stored_bytes,
+        };
+        Ok(Self {
+            statistics: TableStatistics {
+                rows: sampled.guess_rows(total_bytes(&listing.files)),
+                row_bytes: Some(row_width(&file_schema)),
+                columns: Vec::new(),
+            },
+            reading: Reading::Inferred,
+            positions: found.columns.iter().map(|(name, _)| name.clone()).collect(),
+            file_schema,
+            sampled,
+        })
+    }
+
+    /// Nothing is read: the rows are guessed as if each took its decoded width.
+    ///
+    /// Errors: a column of CSV is no single value.
+    fn declared(name: &TableName, columns: Vec<FieldRef>, listing: &Listing) -> Result<Self> {
+        let nested = columns.iter().find(|column| column.data_type().is_nested());
+        if let Some(column) = nested.filter(|_| listing.format == FileFormat::Csv) {
+            let message = format!("column \"{}\" of table {name} cannot be in CSV", column.name());
+            return Err(ConnectorError::new(ErrorKind::NotSupported, message)
+                .detail(format!("It is declared as {}.", sql_name(column.data_type()))));
+        }
+        let positions = columns.iter().map(|column| column.name().clone()).collect();
+        let file_schema = Arc::new(Schema::new(columns));
+        let row_bytes = row_width(&file_schema);
+        Ok(Self {
+            statistics: TableStatistics {
+                rows: total_bytes(&listing.files).checked_div(row_bytes),
+                row_bytes: Some(row_bytes),
+                columns: Vec::new(),
+            },
+            file_schema,
+            reading: Reading::Declared,
+            positions,
+            sampled: Sampled { rows: 0, bytes: 0 },
+        })
+    }
+}
+
+fn fields_of(columns: &[ColumnDefinition]) -> Vec<FieldRef> {
+    columns
+        .iter()
+        .map(|column| Arc::new(column.field(true)))
+        .collect()
+}
+
+fn total_bytes(files: &[ObjectMeta]) -> u64 {
+    files.iter().map(|file| file.size).sum()
+}
+
+/// About the decoded bytes of a row.
+fn row_width(schema: &Schema) -> u64 {
+    const VARIABLE_BYTES: usize = 32;
+    let widths = schema
+        .fields()
+        .iter()
+        .map(|field| field.data_type().primitive_width().unwrap_or(VARIABLE_BYTES));
+    u64::try_from(widths.sum::<usize>()).unwrap_or(u64::MAX).max(1)
+}
+
+/// The files that are looked into: all, or at most `files_max`, the newest ones and some from all over the table.
+fn sample(files: &[ObjectMeta], files_max: usize) -> Vec<ObjectMeta> {
+    if files.len() <= files_max {
         return files.to_vec();
     }
-    let step = files.len().div_ceil(FOOTERS_MAX / 2);
+    let step = files.len().div_ceil(files_max / 2);
     let mut sample: Vec<ObjectMeta> = files.iter().step_by(step).cloned().collect();
     let mut newest: Vec<&ObjectMeta> = files.iter().collect();
     newest.sort_by_key(|file| Reverse(file.last_modified));
     for file in newest {
-        if sample.len() >= FOOTERS_MAX {
+        if sample.len() >= files_max {
             break;
         }
         if !sample.contains(file) {
@@ -184,7 +364,7 @@ fn estimate(
     let rows = if all.len() == sample.len() {
         Some(sampled.rows)
     } else {
-        sampled.guess_rows(all.iter().map(|file| file.size).sum())
+        sampled.guess_rows(total_bytes(all))
     };
     let decoded_bytes: u64 = footers.iter().map(|footer| footer.decoded_bytes()).sum();
     let row_bytes = decoded_bytes.checked_div(sampled.rows).map(|bytes| bytes.max(1));
@@ -195,7 +375,7 @@ fn estimate(
     }
 }
 
-/// A folder of Parquet files as a table.
+/// Files as a table.
 #[derive(Debug, Clone)]
 pub(crate) struct FilesTable {
     pub(crate) core: Arc<TableCore>,
@@ -219,21 +399,29 @@ impl Table for FilesTable {
         self.core.verdict(filter)
     }
 
-    async fn read(&self, _scan: &Scan, _split: &Split, _cx: &ReadContext) -> Result<BatchStream> {
-        let message = format!("table {} is read by its own scan", self.core.name);
-        Err(ConnectorError::new(ErrorKind::Internal, message))
+    async fn splits(&self, scan: &Scan) -> Result<Vec<Split>> {
+        let snapshot = self.core.current().await?;
+        let kept = self.core.survivors(&snapshot, &exact(scan))?;
+        let files = kept.iter().filter_map(|&index| snapshot.listing.files.get(index));
+        Ok(splits::split(files.cloned().collect()))
+    }
+
+    async fn read(&self, scan: &Scan, split: &Split, cx: &ReadContext) -> Result<BatchStream> {
+        if self.core.format == FileFormat::Parquet {
+            let message = format!("table {} is read by its own scan", self.core.name);
+            return Err(ConnectorError::new(ErrorKind::Internal, message));
+        }
+        let files = splits::files_of(split)?;
+        Ok(text::read(Arc::clone(&self.core), scan, files, cx))
     }
 
     fn remote_text(&self, scan: &Scan) -> String {
         let snapshot = self.core.known();
-        let exact = scan
-            .filters
-            .iter()
-            .filter(|filter| filter.pushdown.verdict == Verdict::Exact);
-        let exact: Vec<&Filter> = exact.map(|filter| &filter.filter).collect();
-        let exprs: Vec<&Expr> = exact.iter().map(|filter| filter.expr()).collect();
+        let exact = exact(scan);
         let all = snapshot.listing.files.len();
-        let kept = pruning::survivors(&self.core.partition_columns, &snapshot.values, &exprs)
+        let kept = self
+            .core
+            .survivors(&snapshot, &exact)
             .unwrap_or_else(|_| (0..all).collect());
         let bytes = kept
             .iter()
@@ -242,10 +430,13 @@ impl Table for FilesTable {
             .sum();
         let mut text = format!(
             "{}: {} of {all} files, {}",
-            self.core.root,
+            self.core.place.root,
             kept.len(),
             size_text(bytes)
         );
+        if self.core.format != FileFormat::Parquet {
+            let _ = write!(text, " of {}", self.core.format);
+        }
         if !exact.is_empty() {
             let filters: Vec<String> = exact.iter().map(ToString::to_string).collect();
             // Writing to a String cannot fail.
@@ -263,8 +454,19 @@ impl Table for FilesTable {
     }
 
     fn native(&self) -> Option<Arc<dyn TableProvider>> {
-        Some(Arc::new(FilesProvider::new(Arc::clone(&self.core))))
+        // CSV and JSON are read by the leaf.
+        (self.core.format == FileFormat::Parquet)
+            .then(|| Arc::new(FilesProvider::new(Arc::clone(&self.core))) as Arc<dyn TableProvider>)
     }
+}
+
+/// The filters of `scan` that the folder names decide.
+fn exact(scan: &Scan) -> Vec<&Filter> {
+    let exact = scan
+        .filters
+        .iter()
+        .filter(|filter| filter.pushdown.verdict == Verdict::Exact);
+    exact.map(|filter| &filter.filter).collect()
 }
 
 /// A size in the largest unit that leaves it above one, with one decimal.

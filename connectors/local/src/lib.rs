@@ -1,12 +1,16 @@
-//! Parquet in a folder of the server's machine as a catalog.
+//! Parquet, CSV and JSON in a folder of the server's machine as a catalog.
 //!
 //! The options only; tables, partitions and reading live in `causeway-base-files`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use causeway_base_files::FilesConnector;
-use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result};
+use causeway_base_files::{
+    CACHE_TTL_DEFAULT, DeclaredTables, FileTableOptions, FilesConnector, FilesSettings, check_cache_ttl,
+    wrong_options,
+};
+use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, deserialize_duration};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use serde::Deserialize;
@@ -17,6 +21,16 @@ use serde::Deserialize;
 pub struct LocalOptions {
     /// The folder; a relative one is below the folder the server was started in. It need not exist yet.
     pub path: PathBuf,
+    /// How long listings are believed, up to 24h; `REFRESH` forgets them at once.
+    #[serde(default = "default_cache_ttl", deserialize_with = "deserialize_duration")]
+    pub cache_ttl: Duration,
+    /// Tables that are described instead of found.
+    #[serde(default)]
+    pub tables: Vec<FileTableOptions>,
+}
+
+fn default_cache_ttl() -> Duration {
+    CACHE_TTL_DEFAULT
 }
 
 impl ConnectorOptions for LocalOptions {
@@ -29,16 +43,32 @@ impl ConnectorOptions for LocalOptions {
                 format!("catalog {catalog}: path {problem}"),
             )
         };
+        let mut problems = Vec::new();
         if self.path.as_os_str().is_empty() {
-            return Err(wrong("must not be empty"));
+            problems.push("path must not be empty".to_owned());
         }
+        problems.extend(check_cache_ttl(self.cache_ttl).err());
+        let tables = DeclaredTables::check(&self.tables).map_err(|wrong| problems.extend(wrong));
+        let (Ok(tables), true) = (tables, problems.is_empty()) else {
+            return Err(wrong_options(catalog, &problems));
+        };
         let root = std::path::absolute(&self.path)
             .map_err(|error| wrong("cannot be made absolute").source(error))?;
         let prefix = Path::from_absolute_path(&root)
             .map_err(|error| wrong("holds a character that cannot stand in a path").source(error))?;
         let store = Arc::new(LocalFileSystem::new());
-        let connector = FilesConnector::new(catalog, Self::KIND, store, prefix).with_local_root(root);
-        Ok(Arc::new(connector))
+        let settings = FilesSettings {
+            cache_ttl: self.cache_ttl,
+            tables,
+            local_root: Some(root),
+        };
+        Ok(Arc::new(FilesConnector::new(
+            catalog,
+            Self::KIND,
+            store,
+            prefix,
+            settings,
+        )))
     }
 }
 
@@ -46,8 +76,16 @@ impl ConnectorOptions for LocalOptions {
 mod tests {
     use super::*;
 
+    fn options(path: impl Into<PathBuf>) -> LocalOptions {
+        LocalOptions {
+            path: path.into(),
+            cache_ttl: CACHE_TTL_DEFAULT,
+            tables: Vec::new(),
+        }
+    }
+
     fn open(path: impl Into<PathBuf>) -> Result<Arc<dyn Connector>> {
-        LocalOptions { path: path.into() }.open("files")
+        options(path).open("files")
     }
 
     #[test]
@@ -55,6 +93,24 @@ mod tests {
         let error = open("").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert_eq!(error.message(), "catalog files: path must not be empty");
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let wrong = LocalOptions {
+            cache_ttl: Duration::from_secs(100_000),
+            tables: vec![FileTableOptions {
+                name: "t".into(),
+                path: "../etc".into(),
+                ..FileTableOptions::default()
+            }],
+            ..options("")
+        };
+        assert_eq!(
+            wrong.open("files").unwrap_err().message(),
+            "catalog files: path must not be empty; cache_ttl must be at most \"24h\"; tables[0].path must lie below \
+             the catalog's root, without empty, \".\" and \"..\" parts; it is \"../etc\""
+        );
     }
 
     #[tokio::test]

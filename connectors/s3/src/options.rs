@@ -3,8 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_base_files::FilesConnector;
-use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret};
+use causeway_base_files::{
+    CACHE_TTL_DEFAULT, DeclaredTables, FileTableOptions, FilesConnector, FilesSettings, check_cache_ttl,
+    wrong_options,
+};
+use causeway_spi::{
+    Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret, deserialize_duration,
+};
 use object_store::aws::AmazonS3Builder;
 use object_store::limit::LimitStore;
 use object_store::path::Path;
@@ -55,6 +60,16 @@ pub struct S3Options {
     /// The session token of temporary keys.
     #[serde(default)]
     pub session_token: Option<Secret>,
+    /// How long listings are believed, up to 24h; `REFRESH` forgets them at once.
+    #[serde(default = "default_cache_ttl", deserialize_with = "deserialize_duration")]
+    pub cache_ttl: Duration,
+    /// Tables that are described instead of found.
+    #[serde(default)]
+    pub tables: Vec<FileTableOptions>,
+}
+
+fn default_cache_ttl() -> Duration {
+    CACHE_TTL_DEFAULT
 }
 
 fn default_region() -> String {
@@ -65,7 +80,7 @@ impl ConnectorOptions for S3Options {
     const KIND: &'static str = "s3";
 
     fn open(self, catalog: &str) -> Result<Arc<dyn Connector>> {
-        self.validate(catalog)?;
+        let tables = self.validate(catalog)?;
         let prefix = Path::parse(self.prefix.trim_matches('/')).map_err(|error| {
             configuration(format!("prefix of catalog {catalog} is not a path")).source(error)
         })?;
@@ -76,8 +91,13 @@ impl ConnectorOptions for S3Options {
             .source(error)
         })?;
         let store = Arc::new(LimitStore::new(store, REQUESTS_MAX));
+        let settings = FilesSettings {
+            cache_ttl: self.cache_ttl,
+            tables,
+            local_root: None,
+        };
         let needs = policy(&self.bucket, &self.prefix);
-        let files = FilesConnector::new(catalog, Self::KIND, store, prefix);
+        let files = FilesConnector::new(catalog, Self::KIND, store, prefix, settings);
         Ok(Arc::new(files.with_needs(needs)))
     }
 }
@@ -87,8 +107,8 @@ fn configuration(message: String) -> ConnectorError {
 }
 
 impl S3Options {
-    /// Reports every problem at once.
-    fn validate(&self, catalog: &str) -> Result<()> {
+    /// Reports every problem at once; gives the declared tables.
+    fn validate(&self, catalog: &str) -> Result<DeclaredTables> {
         let mut problems = Vec::new();
         if self.bucket.is_empty() || self.bucket.contains('/') {
             problems.push("bucket must be the name of a bucket".to_owned());
@@ -107,13 +127,14 @@ impl S3Options {
         if self.session_token.is_some() && self.access_key_id.is_none() {
             problems.push("session_token needs access_key_id and secret_access_key".to_owned());
         }
-        if problems.is_empty() {
-            return Ok(());
+        problems.extend(check_cache_ttl(self.cache_ttl).err());
+        match DeclaredTables::check(&self.tables) {
+            Ok(tables) if problems.is_empty() => Ok(tables),
+            tables => {
+                problems.extend(tables.err().into_iter().flatten());
+                Err(wrong_options(catalog, &problems))
+            }
         }
-        Err(configuration(format!(
-            "catalog {catalog}: {}",
-            problems.join("; ")
-        )))
     }
 
     fn client(&self, catalog: &str) -> Result<AmazonS3Builder> {
@@ -199,6 +220,8 @@ mod tests {
             access_key_id: Some(Secret::new("id")),
             secret_access_key: Some(Secret::new("secret")),
             session_token: None,
+            cache_ttl: CACHE_TTL_DEFAULT,
+            tables: Vec::new(),
         }
     }
 

@@ -94,6 +94,13 @@ pub trait Connector: Send + Sync + fmt::Debug {
     fn writer(&self) -> Option<&dyn Writer> {
         None
     }
+
+    /// Forgets what the connector itself remembers of `table`, or of everything: the next [`Connector::table`] asks the
+    /// source. Connectors that remember nothing have nothing to do.
+    async fn refresh(&self, table: Option<&TableName>) -> Result<()> {
+        let _ = table;
+        Ok(())
+    }
 }
 
 /// One table as it was when it was loaded. Holds names and shared handles, so that it is cheap to keep.

@@ -68,6 +68,17 @@ pub fn canonical_type(data_type: &DataType) -> Option<DataType> {
         DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Timestamp(_, Some(_)) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         DataType::Dictionary(_, value) => canonical_type(value)?,
+        DataType::Interval(_) | DataType::Duration(_) => DataType::Interval(IntervalUnit::MonthDayNano),
+        // An array of composites (key, value).
+        DataType::Map(entries, _) => {
+            let DataType::Struct(entry) = canonical_type(entries.data_type())? else {
+                return None;
+            };
+            let names = ["key", "value"].into_iter().zip(&entry);
+            let fields = names.map(|(name, field)| Field::new(name, field.data_type().clone(), true));
+            let entry = DataType::Struct(fields.collect());
+            DataType::List(Field::new("item", entry, true).into())
+        }
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             DataType::List(
                 Field::new(item.name(), canonical_type(item.data_type())?, item.is_nullable()).into(),

@@ -66,6 +66,12 @@ impl TableCache {
         entries.retain(|name, entry| name != table && entry.table.name() != table);
     }
 
+    /// Forgets all tables of `catalog`.
+    pub(super) fn forget_catalog(&self, catalog: &str) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|name, _| name.catalog != catalog);
+    }
+
     fn fresh(&self, name: &TableName) -> Option<Arc<dyn Table>> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.get(name)?;

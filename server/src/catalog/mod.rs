@@ -2,6 +2,7 @@
 
 mod cache;
 pub(crate) mod pg_type;
+mod refresh;
 mod resolve;
 pub(crate) mod system;
 

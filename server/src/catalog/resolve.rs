@@ -271,8 +271,9 @@ impl Catalogs {
         Ok(found.and_then(|name| self.get(&name).map(|connector| (name, connector))))
     }
 
-    fn place_of_three(&self, catalog: &NamePart, schema: &NamePart) -> Result<Place<'_>> {
-        let Some((name, connector)) = self.find_catalog(catalog)? else {
+    /// The catalog that `catalog` names. Errors: 3D000.
+    pub(super) fn catalog_named(&self, catalog: &NamePart) -> Result<(String, &Arc<dyn Connector>)> {
+        let Some(found) = self.find_catalog(catalog)? else {
             let message = format!("catalog \"{}\" does not exist", catalog.text);
             let error = QueryError::new(SqlState::UNDEFINED_CATALOG, message).at(catalog.span);
             return Err(match nearest(&catalog.text, self.names()) {
@@ -280,6 +281,11 @@ impl Catalogs {
                 None => error,
             });
         };
+        Ok(found)
+    }
+
+    fn place_of_three(&self, catalog: &NamePart, schema: &NamePart) -> Result<Place<'_>> {
+        let (name, connector) = self.catalog_named(catalog)?;
         Ok(Place {
             connector,
             catalog: name,

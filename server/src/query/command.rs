@@ -6,7 +6,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
     CloseCursor, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Reset, Set, Statement,
-    TransactionAccessMode, TransactionMode, Value,
+    TransactionAccessMode, TransactionMode, Use, Value,
 };
 
 use super::ParsedStatement;
@@ -32,7 +32,7 @@ impl CommandReply {
     }
 }
 
-/// Whether `parsed` is one of the commands of [`run_command`].
+/// Whether `parsed` is one of the commands of [`run_command`], or a [`super::Refresh`].
 pub fn is_command(parsed: &ParsedStatement) -> bool {
     matches!(
         parsed.statement,
@@ -47,6 +47,8 @@ pub fn is_command(parsed: &ParsedStatement) -> bool {
             | Statement::ReleaseSavepoint { .. }
             | Statement::LISTEN { .. }
             | Statement::UNLISTEN { .. }
+            | Statement::UNCache { .. }
+            | Statement::Use(Use::Catalog(_))
             | Statement::Close {
                 cursor: CloseCursor::All
             }

@@ -19,6 +19,7 @@ mod optimize;
 mod parameters;
 mod parse;
 mod plan;
+mod refresh;
 mod refused;
 mod rounding;
 mod single_value;
@@ -46,6 +47,7 @@ pub use execute::{QueryHandle, start};
 pub use functions::{PendingSettings, SettingChange};
 pub use parse::{ParsedStatement, parse};
 pub use plan::{PlanContext, Prepared, prepare};
+pub use refresh::Refresh;
 pub use write::{
     Done, Notice, RowsWrite, Target, WriteKind, change_structure, check_may_write, command, create_table,
     define_view, describe_write, find_target, is_write, prepare_write, put_view, rows_to_write,

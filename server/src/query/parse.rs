@@ -1,7 +1,7 @@
 //! Text to statements with their places in the text. The whole message is parsed before anything runs.
 
 use datafusion::common::Span;
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{Statement, Use};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -42,11 +42,10 @@ pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
     split_signs(&mut tokens);
     unname_keywords(&mut tokens);
     complexity::check(&tokens).map_err(|error| error.located(sql))?;
-    let statements = Parser::new(&dialect)
+    let mut parser = Parser::new(&dialect)
         .with_recursion_limit(PARSER_DEPTH_MAX)
-        .with_tokens_with_locations(tokens)
-        .parse_statements()
-        .map_err(|error| parser_error(&error, sql).located(sql))?;
+        .with_tokens_with_locations(tokens);
+    let statements = parse_statements(&mut parser).map_err(|error| parser_error(&error, sql).located(sql))?;
     Ok(statements
         .into_iter()
         .map(|statement| ParsedStatement { statement })
@@ -64,6 +63,59 @@ fn unname_keywords(tokens: &mut [TokenWithSpan]) {
         }
         behind_point = token.token == Token::Period;
     }
+}
+
+/// As the parser's own function, with REFRESH.
+fn parse_statements(parser: &mut Parser<'_>) -> Result<Vec<Statement>, ParserError> {
+    let mut statements = Vec::new();
+    loop {
+        while parser.consume_token(&Token::SemiColon) {}
+        if parser.peek_token_ref().token == Token::EOF {
+            return Ok(statements);
+        }
+        let statement = match parse_refresh(parser)? {
+            Some(refresh) => refresh,
+            None => parser.parse_statement()?,
+        };
+        statements.push(statement);
+        let next = parser.peek_token_ref();
+        if ![Token::SemiColon, Token::EOF].contains(&next.token) {
+            return parser.expected_ref("end of statement", next);
+        }
+    }
+}
+
+/// `REFRESH TABLE name` and `REFRESH CATALOG name`. The syntax tree has no node for them: UNCACHE TABLE and USE CATALOG,
+/// which PostgreSQL does not have, stand for them.
+fn parse_refresh(parser: &mut Parser<'_>) -> Result<Option<Statement>, ParserError> {
+    let is_word = |parser: &Parser<'_>, wanted: &str| match &parser.peek_token_ref().token {
+        Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted),
+        _ => false,
+    };
+    if is_word(parser, "uncache") {
+        return parser.expected_ref("an SQL statement", parser.peek_token_ref());
+    }
+    if !is_word(parser, "refresh") {
+        return Ok(None);
+    }
+    parser.advance_token();
+    let names_table = is_word(parser, "table");
+    if !names_table && !is_word(parser, "catalog") {
+        return parser.expected_ref("TABLE or CATALOG after REFRESH", parser.peek_token_ref());
+    }
+    parser.advance_token();
+    let found = parser.peek_token();
+    let name = parser.parse_object_name(false)?;
+    if names_table {
+        return Ok(Some(Statement::UNCache {
+            table_name: name,
+            if_exists: false,
+        }));
+    }
+    if name.0.len() != 1 {
+        return parser.expected("the name of a catalog", found);
+    }
+    Ok(Some(Statement::Use(Use::Catalog(name))))
 }
 
 /// Takes the signs off operators as PostgreSQL does: `a>-1` is `a > -1`, because an operator of nothing but `+-*/<>=`
@@ -212,6 +264,28 @@ mod tests {
                 (error.message.as_str(), error.position),
                 (message, Some(position))
             );
+        }
+    }
+
+    #[test]
+    fn refresh_is_a_statement_among_others() {
+        let parsed = parse("SELECT 1; refresh table lake.\"A\".b;REFRESH CATALOG lake").unwrap();
+        let [_, table, catalog] = parsed.as_slice() else {
+            panic!("{parsed:?}")
+        };
+        assert!(matches!(&table.statement, Statement::UNCache { table_name, .. } if table_name.0.len() == 3));
+        assert!(matches!(&catalog.statement, Statement::Use(Use::Catalog(name)) if name.0.len() == 1));
+        for (sql, position) in [
+            ("REFRESH MATERIALIZED VIEW v", Some(9)),
+            ("REFRESH TABLE", Some(14)),
+            ("REFRESH CATALOG a.b", Some(17)),
+            ("REFRESH TABLE a b", Some(17)),
+            ("UNCACHE TABLE a", Some(1)),
+            ("SELECT 1 SELECT 2", Some(10)),
+        ] {
+            let error = parse(sql).unwrap_err();
+            let found = (error.state, error.position);
+            assert_eq!(found, (SqlState::SYNTAX_ERROR, position), "{sql}: {error}");
         }
     }
 

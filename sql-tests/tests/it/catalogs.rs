@@ -46,11 +46,22 @@ async fn psql_lists_and_describes_the_tables_of_every_source() {
          Name|Owner|Encoding|Collate|Ctype|ICU Locale|Locale Provider|Access privileges\n\
          cache|causeway|UTF8|C.UTF-8|C.UTF-8||libc|\n\
          causeway|causeway|UTF8|C.UTF-8|C.UTF-8||libc|\n\
+         files|causeway|UTF8|C.UTF-8|C.UTF-8||libc|\n\
          lake|causeway|UTF8|C.UTF-8|C.UTF-8||libc|\n\
          shop|causeway|UTF8|C.UTF-8|C.UTF-8||libc|\n\
-         (4 rows)\n\
+         (5 rows)\n\
          List of schemas\nName|Owner\npublic|causeway\nsystem|causeway\n(2 rows)\n\
-         List of relations\nSchema|Name|Type|Owner\npublic|stock|table|causeway\n(1 row)\n"
+         List of relations\nSchema|Name|Type|Owner\n\
+         public|board|table|causeway\n\
+         public|docs|table|causeway\n\
+         public|hits|table|causeway\n\
+         public|lenient|table|causeway\n\
+         public|queue|table|causeway\n\
+         public|sessions|table|causeway\n\
+         public|stock|table|causeway\n\
+         public|strict|table|causeway\n\
+         public|tags|table|causeway\n\
+         (9 rows)\n"
     );
     assert_eq!(
         psql(&server, "cache", &["\\d stock"]),

@@ -9,7 +9,9 @@ use causeway_sql_tests::config::{Config, RedisTable};
 use causeway_sql_tests::loaders::{parquet_file, put_object};
 use causeway_sql_tests::services::{Services, unique_name};
 use mysql_async::prelude::Queryable;
+use tempfile::TempDir;
 
+use crate::files;
 use crate::mysql::Mysql;
 use crate::redis_values;
 use crate::spellings::Spellings;
@@ -36,6 +38,8 @@ pub(crate) struct Fixtures {
     database: String,
     prefix: String,
     spellings: Option<Arc<Spellings>>,
+    /// The local catalog; deleted with the last clone.
+    files: Arc<TempDir>,
 }
 
 impl Fixtures {
@@ -46,7 +50,9 @@ impl Fixtures {
             database: mysql.database.clone(),
             prefix: unique_name("fixtures"),
             spellings: None,
+            files: Arc::new(tempfile::tempdir().unwrap()),
         };
+        files::write(fixtures.files.path());
         fixtures.load_customers(&mysql).await;
         fixtures.load_kinds(&mysql).await;
         fixtures.load_stock().await;
@@ -75,6 +81,7 @@ impl Fixtures {
             .redis("cache", &self.services.redis_url, &[stock])
             .catalog_lines(&redis_values::tables(&self.prefix))
             .s3("lake", &self.services.s3, &format!("{}/", self.prefix));
+        let config = files::catalog(config, self.files.path());
         match &self.spellings {
             Some(spellings) => spellings.config(config),
             None => config,

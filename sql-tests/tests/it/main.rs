@@ -14,6 +14,7 @@ mod embedded;
 mod errors;
 mod extended;
 mod federation;
+mod files;
 mod fixtures;
 mod jdbc;
 mod login;

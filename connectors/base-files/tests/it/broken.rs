@@ -1,25 +1,16 @@
 //! Files that change while they are read, that were cut, that are no Parquet: an error that names them, never rows.
 
-use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use async_trait::async_trait;
 use causeway_spi::ErrorKind;
-use futures::stream::BoxStream;
 use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult,
-};
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use crate::fixture::{Lake, ours, parquet, row_filters, rows};
+use crate::store::Swapping;
 
 fn numbered(first: i64) -> RecordBatch {
     let ids: Vec<i64> = (first..first + 1000).collect();
@@ -157,99 +148,5 @@ async fn an_expression_that_fails_in_the_decoder_keeps_its_own_error() {
             !error.to_string().contains("not a readable Parquet file"),
             "{error}"
         );
-    }
-}
-
-/// A store that replaces (or deletes) an object after a number of reads, and may ignore `If-Match`.
-#[derive(Debug)]
-struct Swapping {
-    inner: Arc<InMemory>,
-    replacement: Option<Vec<u8>>,
-    honours_if_match: bool,
-    reads_left: AtomicUsize,
-}
-
-impl Swapping {
-    fn new(inner: Arc<InMemory>, replacement: Option<Vec<u8>>, honours_if_match: bool) -> Self {
-        Self {
-            inner,
-            replacement,
-            honours_if_match,
-            reads_left: AtomicUsize::new(usize::MAX),
-        }
-    }
-
-    fn swap_after(&self, reads: usize) {
-        self.reads_left.store(reads, Ordering::SeqCst);
-    }
-}
-
-impl fmt::Display for Swapping {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("swapping")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Swapping {
-    async fn put_opts(
-        &self,
-        to: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> object_store::Result<PutResult> {
-        self.inner.put_opts(to, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        to: &Path,
-        options: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(to, options).await
-    }
-
-    async fn get_opts(&self, from: &Path, mut options: GetOptions) -> object_store::Result<GetResult> {
-        let left = self.reads_left.load(Ordering::SeqCst);
-        if left == 0 {
-            self.swap_after(usize::MAX);
-            match &self.replacement {
-                Some(bytes) => drop(self.inner.put(from, bytes.clone().into()).await?),
-                None => self.inner.delete(from).await?,
-            }
-        } else if left < usize::MAX {
-            self.swap_after(left - 1);
-        }
-        if !self.honours_if_match {
-            options.if_match = None;
-        }
-        self.inner.get_opts(from, options).await
-    }
-
-    async fn get_ranges(
-        &self,
-        from: &Path,
-        ranges: &[Range<u64>],
-    ) -> object_store::Result<Vec<bytes::Bytes>> {
-        self.inner.get_ranges(from, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, object_store::Result<Path>>,
-    ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
-        self.inner.copy_opts(from, to, options).await
     }
 }

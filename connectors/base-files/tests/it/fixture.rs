@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use causeway_base_files::FilesConnector;
-use causeway_spi::{Connector, ConnectorError, Result, Table, TableName};
+use causeway_base_files::{DeclaredTables, FileTableOptions, FilesConnector, FilesSettings};
+use causeway_spi::{
+    Connector, ConnectorError, Result, ScanNotes, ScanSettings, SourceTable, Table, TableName,
+};
+use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -30,9 +33,27 @@ impl Lake {
     }
 
     pub(crate) fn over(store: Arc<dyn ObjectStore>, ttl: Duration) -> Self {
-        let connector =
-            FilesConnector::with_listing_ttl("lake", "memory", Arc::clone(&store), Path::default(), ttl);
+        Self::with_tables(store, ttl, &[])
+    }
+
+    /// The same with declared tables.
+    pub(crate) fn with_tables(
+        store: Arc<dyn ObjectStore>,
+        ttl: Duration,
+        tables: &[FileTableOptions],
+    ) -> Self {
+        let settings = FilesSettings {
+            cache_ttl: ttl,
+            tables: DeclaredTables::check(tables).unwrap(),
+            local_root: None,
+        };
+        let connector = FilesConnector::new("lake", "memory", Arc::clone(&store), Path::default(), settings);
         Self { store, connector }
+    }
+
+    /// Nothing is cached, and these tables are declared.
+    pub(crate) fn declaring(tables: &[FileTableOptions]) -> Self {
+        Self::with_tables(Arc::new(InMemory::new()), Duration::ZERO, tables)
     }
 
     pub(crate) async fn put(&self, location: &str, bytes: impl Into<Vec<u8>>) {
@@ -56,12 +77,11 @@ impl Lake {
     pub(crate) async fn session_with(&self, tables: &[&str], config: SessionConfig) -> SessionContext {
         let context = SessionContext::new_with_config(config.with_target_partitions(2));
         for name in tables {
-            let provider = self
-                .table(name)
-                .await
-                .unwrap()
-                .native()
-                .expect("files are native");
+            let table = self.table(name).await.unwrap();
+            let provider: Arc<dyn TableProvider> = table.native().unwrap_or_else(|| {
+                let notes = Arc::new(ScanNotes::default());
+                Arc::new(SourceTable::new(table, ScanSettings::default(), notes))
+            });
             context.register_table(format!("\"{name}\""), provider).unwrap();
         }
         context
@@ -146,6 +166,7 @@ pub(crate) struct Counted {
     pub(crate) pages_pruned: usize,
     pub(crate) bloom_pruned: usize,
     pub(crate) requests: usize,
+    pub(crate) bytes: usize,
     pub(crate) rows: usize,
 }
 
@@ -191,6 +212,7 @@ fn count(plan: &Arc<dyn ExecutionPlan>, column: &str, counted: &mut Counted) {
             "page_index_pages_pruned" => counted.pages_pruned += pruned,
             "row_groups_pruned_bloom_filter" => counted.bloom_pruned += pruned,
             "requests" => counted.requests += matched,
+            "source_bytes" => counted.bytes += matched,
             "output_rows" => counted.rows += matched,
             _ => {}
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, UInt64Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use causeway_base_files::FileTableOptions;
 use causeway_spi::testing::{
     CanonicalTable, ColumnKind, LawSubject, ROWS, Shares, column, run_laws, standard_columns,
 };
@@ -84,6 +86,118 @@ async fn folders_with_two_columns() {
             .is_some_and(|column| column.as_string_view().is_valid(0))
     );
     check("base-files folders", &lake, rows).await;
+}
+
+/// Only filters on folder names are pushed to text files, and limits above nothing else.
+const TEXT_SHARES: Shares = Shares {
+    pushed: 0.02,
+    lookups: 0.0,
+    limits: 0.02,
+};
+
+/// Canonical rows in three files of two folders, as `write` writes them; `y` is the folder.
+async fn check_text(name: &str, ending: &str, options: FileTableOptions, write: fn(&RecordBatch) -> String) {
+    let mut columns = standard_columns();
+    columns.push(column("big", ColumnKind::Unsigned));
+    let rows = CanonicalTable::generate(columns, ROWS, 0).rows().clone();
+    let lake = Lake::declaring(&[options]);
+    let mut parts = Vec::new();
+    for (year, file, offset, length) in [(1, 0, 0, 1), (1, 1, 1, 120), (2, 0, 121, ROWS - 121)] {
+        let part = rows.slice(offset, length);
+        lake.put(&format!("t/y={year}/f=x/{file}.{ending}"), write(&part))
+            .await;
+        parts.push(with_folders(&part, Some(year), Some("x")));
+    }
+    let rows = arrow::compute::concat_batches(&parts[0].schema(), &parts).unwrap();
+    let table = lake.table("t").await.unwrap();
+    run_laws(&LawSubject::new(name, table, rows).shares(TEXT_SHARES).one_of(8)).await;
+}
+
+/// The declaration of the canonical columns.
+fn declared(null: Option<&str>) -> FileTableOptions {
+    let columns = [
+        "id bigint",
+        "grp integer",
+        "name text",
+        "small smallint",
+        "num bigint",
+        "price numeric(12,2)",
+        "amount numeric(30,6)",
+        "day date",
+        "at timestamp",
+        "flag boolean",
+        "note text",
+        "big numeric(20,0)",
+    ];
+    FileTableOptions {
+        name: "t".into(),
+        path: "t".into(),
+        columns: columns.map(str::to_owned).into(),
+        null: null.map(str::to_owned),
+        ..FileTableOptions::default()
+    }
+}
+
+/// The values of a column as text; NULL is `None`.
+fn texts(rows: &RecordBatch) -> Vec<Vec<Option<String>>> {
+    let options = FormatOptions::new();
+    let formatters: Vec<ArrayFormatter<'_>> = rows
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
+    let text = |row: usize, column: usize| {
+        let is_valid = rows.column(column).is_valid(row);
+        is_valid.then(|| formatters[column].value(row).to_string())
+    };
+    let of_row = |row| (0..rows.num_columns()).map(|column| text(row, column)).collect();
+    (0..rows.num_rows()).map(of_row).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_files() {
+    let write = |rows: &RecordBatch| {
+        let schema = rows.schema();
+        let names: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        let mut text = names.join(",");
+        for row in texts(rows) {
+            let quoted = row.into_iter().map(|value| match value {
+                Some(value) => format!("\"{}\"", value.replace('"', "\"\"")),
+                None => "\\N".to_owned(),
+            });
+            text += "\r\n";
+            text += &quoted.collect::<Vec<_>>().join(",");
+        }
+        text
+    };
+    check_text("base-files csv", "csv", declared(Some("\\N")), write).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_files() {
+    let write = |rows: &RecordBatch| {
+        let schema = rows.schema();
+        let mut text = String::new();
+        for row in texts(rows) {
+            let fields = schema.fields().iter().zip(row).filter_map(|(field, value)| {
+                let value = value?;
+                let bare = field.data_type().is_numeric() || *field.data_type() == DataType::Boolean;
+                let written = if bare {
+                    value
+                } else {
+                    serde_json::to_string(&value).unwrap()
+                };
+                Some(format!("\"{}\":{written}", field.name()))
+            });
+            text += &format!("{{{}}}\n", fields.collect::<Vec<_>>().join(","));
+        }
+        text
+    };
+    check_text("base-files json", "json", declared(None), write).await;
 }
 
 async fn check(name: &str, lake: &Lake, rows: RecordBatch) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use causeway_base_files::FilesConnector;
+use causeway_base_files::{FilesConnector, FilesSettings};
 use causeway_spi::{Connector, ErrorKind, TableName};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -118,12 +118,12 @@ async fn a_folder_and_a_file_of_one_name_are_ambiguous() {
 }
 
 #[tokio::test]
-async fn a_table_without_parquet_files_says_so() {
+async fn a_table_without_files_says_so() {
     let lake = Lake::new();
-    lake.put("sales/orders/part-0.csv", "1,2").await;
+    lake.put("sales/orders/part-0.orc", "1,2").await;
     let error = lake.table("sales.orders").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownTable);
-    assert_eq!(error.message(), "table lake.sales.orders has no Parquet files");
+    assert_eq!(error.message(), "table lake.sales.orders has no files");
 }
 
 #[tokio::test]
@@ -131,8 +131,34 @@ async fn the_prefix_is_the_root() {
     let lake = Lake::new();
     lake.put_batch("a/b/t/part-0.parquet", &one(1)).await;
     lake.put_batch("a/other/part-0.parquet", &one(2)).await;
-    let connector = FilesConnector::new("lake", "memory", Arc::clone(&lake.store), Path::from("a/b"));
+    let connector = FilesConnector::new(
+        "lake",
+        "memory",
+        Arc::clone(&lake.store),
+        Path::from("a/b"),
+        FilesSettings::default(),
+    );
     assert_eq!(connector.tables("public").await.unwrap(), ["t"]);
+    lake.put_batch("a/b/single.parquet", &one(3)).await;
+    lake.put("a/b/text.csv", "id\n4\n").await;
+    let below = FilesSettings {
+        cache_ttl: Duration::ZERO,
+        ..FilesSettings::default()
+    };
+    let connector = FilesConnector::new(
+        "lake",
+        "memory",
+        Arc::clone(&lake.store),
+        Path::from("a/b"),
+        below,
+    );
+    let lake = Lake { connector, ..lake };
+    for (table, id) in [("t", "1"), ("single", "3"), ("text", "4")] {
+        assert_eq!(
+            lake.rows(&[table], &format!("SELECT id FROM {table}")).await,
+            [id]
+        );
+    }
 }
 
 #[tokio::test]

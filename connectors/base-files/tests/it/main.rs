@@ -3,9 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests and their helpers panic")]
 
 mod broken;
+mod changes;
+mod declared;
 mod fixture;
 mod laws;
 mod layout;
+mod many;
 mod partitions;
 mod pruning;
 mod reading;
+mod store;
+mod text;

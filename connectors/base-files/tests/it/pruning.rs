@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::common::config::ParquetOptions;
+use datafusion::prelude::SessionConfig;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::fixture::{Lake, counted, parquet};
@@ -106,6 +108,80 @@ async fn bloom_filters_find_one_name_among_unsorted_ones() {
     let (found, scan) = counted(&session, &sql, "k").await;
     assert_eq!(found, ["4321"]);
     assert!(scan.bloom_pruned >= 5, "{scan:?}");
+}
+
+/// Makes a session do without one kind of bounds.
+type SwitchOff = fn(&mut ParquetOptions);
+
+/// 40,000 rows in four row groups of forty pages, clustered by `k`, with bloom filters on `name`.
+async fn large() -> Lake {
+    const ROWS: i64 = 40_000;
+    let keys: Vec<i64> = (0..ROWS).collect();
+    let names = keys.iter().map(|key| format!("name-{}", key * 7919 % 100_003));
+    let names: ArrayRef = Arc::new(StringArray::from(names.collect::<Vec<_>>()));
+    let keys: ArrayRef = Arc::new(Int64Array::from(keys));
+    let batch = RecordBatch::try_from_iter([("k", keys), ("name", names)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(10_000))
+        .set_data_page_row_count_limit(250)
+        .set_write_batch_size(250)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_column_bloom_filter_enabled("name".into(), true)
+        .set_column_bloom_filter_max_ndv("name".into(), 10_000)
+        .build();
+    let lake = Lake::new();
+    lake.put("large.parquet", parquet(&batch, properties)).await;
+    lake
+}
+
+// Each kind of bounds on its own saves bytes, and the answer is the same with and without it.
+#[tokio::test]
+async fn row_groups_pages_and_bloom_filters_save_bytes() {
+    let lake = large().await;
+    let name = format!("name-{}", 14_321 * 7919 % 100_003);
+    let by_key = "SELECT k, name FROM large WHERE k = 14321".to_owned();
+    let by_name = format!("SELECT k, name FROM large WHERE name = '{name}'");
+    // What is never used in a case, and what is used or not.
+    let cases: [(&str, &str, SwitchOff, SwitchOff); 3] = [
+        (
+            "row groups",
+            &by_key,
+            |options| (options.enable_page_index, options.bloom_filter_on_read) = (false, false),
+            |options| options.pruning = false,
+        ),
+        (
+            "pages",
+            &by_key,
+            |_| (),
+            |options| options.enable_page_index = false,
+        ),
+        (
+            "bloom filters",
+            &by_name,
+            |options| options.enable_page_index = false,
+            |options| options.bloom_filter_on_read = false,
+        ),
+    ];
+    for (what, sql, never, switch_off) in cases {
+        let mut config = SessionConfig::new();
+        never(&mut config.options_mut().execution.parquet);
+        let with = lake.session_with(&["large"], config.clone()).await;
+        // The footer is read once, for both.
+        counted(&with, sql, "name").await;
+        let (found, pruned) = counted(&with, sql, "name").await;
+        switch_off(&mut config.options_mut().execution.parquet);
+        let without = lake.session_with(&["large"], config).await;
+        let (same, whole) = counted(&without, sql, "name").await;
+        assert_eq!(found, same);
+        assert_eq!(found, [format!("14321|{name}")]);
+        assert!(
+            pruned.bytes * 3 < whole.bytes * 2,
+            "{what}: {} of {} bytes",
+            pruned.bytes,
+            whole.bytes
+        );
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod laws;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use causeway_base_files::CACHE_TTL_DEFAULT;
 use causeway_s3::S3Options;
 use causeway_spi::{Connector, ConnectorOptions, ErrorKind, Secret, Table, TableName};
 use datafusion::prelude::SessionContext;
@@ -52,6 +53,8 @@ impl TestStore {
             access_key_id: Some(Secret::new(&self.access_key)),
             secret_access_key: Some(Secret::new(&self.secret_key)),
             session_token: None,
+            cache_ttl: CACHE_TTL_DEFAULT,
+            tables: Vec::new(),
         }
     }
 

@@ -66,6 +66,12 @@ impl ListingCache {
         Ok(listing)
     }
 
+    /// Forgets the listing of `catalog`.
+    pub(in crate::catalog) fn forget(&self, catalog: &str) {
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        listings.remove(catalog);
+    }
+
     fn fresh(&self, catalog: &str) -> Option<Listing> {
         let listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
         let (taken, listing) = listings.get(catalog)?;

@@ -260,7 +260,9 @@ impl Connection {
         let limits = self.limits();
         match std::mem::replace(&mut portal.state, PortalState::Done) {
             PortalState::Command => {
-                if !self.command(&parsed, &portal.formats).await? {
+                if !self.command(&parsed, &portal.formats).await?
+                    && !self.refresh_command(&portal.sql, &parsed, &limits).await?
+                {
                     let message = "this command is not supported in the extended protocol";
                     return Err(QueryError::not_supported(message).into());
                 }

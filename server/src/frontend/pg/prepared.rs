@@ -1,4 +1,4 @@
-//! PREPARE, EXECUTE and DEALLOCATE: SQL's own way to the statements of the extended protocol.
+//! PREPARE, EXECUTE and DEALLOCATE: SQL's own way to the statements of the extended protocol. And REFRESH.
 
 use std::sync::Arc;
 
@@ -11,10 +11,26 @@ use super::params;
 use super::run::{Failure, Limits};
 use super::statement::no_statement;
 use crate::error::QueryError;
-use crate::query::{self, ParsedStatement};
+use crate::query::{self, ParsedStatement, Refresh};
 use crate::sqlstate::SqlState;
 
 impl Connection {
+    /// Runs `parsed` if it is REFRESH; returns whether it was.
+    pub(super) async fn refresh_command(
+        &mut self,
+        sql: &str,
+        parsed: &ParsedStatement,
+        limits: &Limits,
+    ) -> Result<bool, QueryError> {
+        let Some(refresh) = Refresh::of(parsed, &self.endpoint.engine.catalogs(), &self.session)? else {
+            return Ok(false);
+        };
+        let refreshed = self.on_planner(limits, |_| refresh.run()).await;
+        refreshed.map_err(|error| error.located(sql))?;
+        self.complete("REFRESH");
+        Ok(true)
+    }
+
     /// Runs `parsed` if it is one of the three; returns whether it was.
     pub(super) async fn prepared_command(
         &mut self,

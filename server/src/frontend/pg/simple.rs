@@ -49,10 +49,10 @@ impl Connection {
                 );
             }
             left -= 1;
-            if self.command(&parsed, &[]).await? {
-                continue;
-            }
-            if self.prepared_command(sql, &parsed, &limits).await? {
+            if self.command(&parsed, &[]).await?
+                || self.refresh_command(sql, &parsed, &limits).await?
+                || self.prepared_command(sql, &parsed, &limits).await?
+            {
                 continue;
             }
             let limits = limits.renewed(&self.session);
