@@ -134,6 +134,7 @@ impl Error for QueryError {}
 impl From<&ConnectorError> for QueryError {
     fn from(error: &ConnectorError) -> Self {
         let state = match error.kind() {
+            ErrorKind::UnknownCatalog => SqlState::UNDEFINED_CATALOG,
             ErrorKind::UnknownSchema => SqlState::UNDEFINED_SCHEMA,
             ErrorKind::UnknownTable => SqlState::UNDEFINED_TABLE,
             ErrorKind::UnknownColumn => SqlState::UNDEFINED_COLUMN,

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use causeway_spi::{ScanNotes, ScanSettings, SourceTable, Table, TableName};
+use causeway_spi::{ScanNotes, ScanSettings, SourceTable, Table, TableName, with_source_timeout};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
@@ -184,7 +184,8 @@ pub async fn prepare(
         true => cx.view.search_path().await,
         false => Vec::new(),
     };
-    let tables = resolve_tables(&cx, &statement).await?;
+    let resolved = resolve_tables(&cx, &statement);
+    let tables = with_source_timeout(cx.settings.source_timeout, resolved).await?;
     let columns = tables
         .iter()
         .map(|(reference, table)| (reference.clone(), table.schema()));
