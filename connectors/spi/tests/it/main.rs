@@ -1,5 +1,6 @@
 //! Tests of the contract's own machinery: the law harness against a source with planted faults, and the leaf.
 
+mod codec;
 mod collation;
 mod faults;
 mod laws;
