@@ -15,7 +15,6 @@ mod laws;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use causeway_base_files::CACHE_TTL_DEFAULT;
 use causeway_s3::S3Options;
 use causeway_spi::{Connector, ConnectorOptions, ErrorKind, Secret, Table, TableName};
 use datafusion::prelude::SessionContext;
