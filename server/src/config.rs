@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_spi::{Connector, deserialize_duration};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -25,32 +26,32 @@ const RESERVED_CATALOGS: [&str; 4] = ["causeway", "system", "pg_catalog", "infor
 const SOURCE_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
 /// The `[server]` section.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
-    /// Address of the Postgres endpoint. Anywhere but on loopback it needs `tls`. Default `127.0.0.1:5433`.
+    /// Address of the Postgres endpoint. Anywhere but on loopback it needs `tls`.
     pub listen: SocketAddr,
-    /// How clients log in: `"scram-sha-256"` against `[users]`, or `"trust"`, on loopback only. Default `"scram-sha-256"`.
+    /// How clients log in.
     pub authentication: Authentication,
     /// Certificate and key of the endpoint. Default: no TLS.
     pub tls: Option<TlsConfig>,
-    /// Lets clients connect without TLS from other machines, as behind a proxy that encrypts. Default `false`.
+    /// Lets clients connect without TLS from other machines, as behind a proxy that encrypts.
     pub plaintext_allowed: bool,
-    /// Most client connections at once; the next one is refused with 53300. Default 1000, at least 1.
+    /// Most client connections at once; the next one is refused with 53300. At least 1.
     pub connections_max: usize,
-    /// The longest wait for one answer of a source. Default `"60s"`, at least `"100ms"`.
+    /// The longest wait for one answer of a source, at least `"100ms"`.
     #[serde(deserialize_with = "deserialize_duration")]
     pub source_timeout: Duration,
-    /// How long columns and statistics of a table are remembered. Default `"30s"`; `"0s"` asks each time.
+    /// How long columns and statistics of a table are remembered; `"0s"` asks each time.
     #[serde(deserialize_with = "deserialize_duration")]
     pub metadata_ttl: Duration,
-    /// Memory for queries, in MiB; a query that needs more is refused with 53200. Default 4096, at least 64.
+    /// Memory for queries, in MiB; a query that needs more is refused with 53200. At least 64.
     pub memory_limit_mib: usize,
     /// Folder for sorts and aggregates that do not fit the memory. Default: the system's temporary folder.
     pub spill_path: Option<PathBuf>,
     /// Partitions of a query's plan. Default: the number of cores.
     pub target_partitions: Option<usize>,
-    /// How long running statements may go on when the server is told to stop; then they end with 57P01. Default `"30s"`.
+    /// How long running statements may go on when the server is told to stop; then they end with 57P01.
     #[serde(deserialize_with = "deserialize_duration")]
     pub stop_timeout: Duration,
     /// What is logged to standard error, and how.
@@ -58,17 +59,17 @@ pub struct ServerConfig {
 }
 
 /// The `[server.log]` section.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// How a line looks: `"text"`, or `"json"`, an object a line. Default `"text"`.
+    /// How a line looks.
     pub format: LogFormat,
     /// The least important level that is logged. The variable `RUST_LOG` comes first. Default `"info"`.
     pub level: LogLevel,
 }
 
 /// How a line of the log looks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -79,7 +80,7 @@ pub enum LogFormat {
 }
 
 /// How important a line of the log is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Somebody should act.
@@ -465,7 +466,8 @@ mod tests {
             "{error}"
         );
         let verifier = crate::security::Verifier::of_password("pencil").to_stored();
-        let config = Config::parse(&format!("[users.ann]\nverifier = {verifier:?}\n")).unwrap();
+        let login = "[server]\nauthentication = \"scram-sha-256\"\n[users.ann]\n";
+        let config = Config::parse(&format!("{login}verifier = {verifier:?}\n")).unwrap();
         assert!(config.door.users.is_some() && config.door.tls.is_none());
     }
 

@@ -3,13 +3,21 @@
 use std::sync::Arc;
 
 use causeway_spi::{Connector, ConnectorOptions};
+use schemars::{Schema, schema_for};
 
 use crate::config::words;
 
 /// Opens a catalog from its options.
 type Open = fn(&str, toml::Table) -> Result<Arc<dyn Connector>, String>;
 
-const CONNECTORS: [(&str, Open); 7] = [
+/// One kind of connector.
+struct Kind {
+    name: &'static str,
+    open: Open,
+    schema: fn() -> Schema,
+}
+
+const CONNECTORS: &[Kind] = &[
     entry::<causeway_embedded::EmbeddedOptions>(),
     entry::<causeway_local::LocalOptions>(),
     entry::<causeway_memory::MemoryOptions>(),
@@ -19,8 +27,12 @@ const CONNECTORS: [(&str, Open); 7] = [
     entry::<causeway_sqlite::SqliteOptions>(),
 ];
 
-const fn entry<O: ConnectorOptions>() -> (&'static str, Open) {
-    (O::KIND, open_with::<O>)
+const fn entry<O: ConnectorOptions>() -> Kind {
+    Kind {
+        name: O::KIND,
+        open: open_with::<O>,
+        schema: || schema_for!(O),
+    }
 }
 
 fn open_with<O: ConnectorOptions>(catalog: &str, options: toml::Table) -> Result<Arc<dyn Connector>, String> {
@@ -42,13 +54,21 @@ fn open_with<O: ConnectorOptions>(catalog: &str, options: toml::Table) -> Result
 
 /// The names a catalog's `connector` may have.
 pub(crate) fn kinds() -> Vec<&'static str> {
-    CONNECTORS.iter().map(|(kind, _)| *kind).collect()
+    CONNECTORS.iter().map(|kind| kind.name).collect()
+}
+
+/// Each kind's name with the schema of its options.
+pub(crate) fn schemas() -> Vec<(&'static str, Schema)> {
+    CONNECTORS
+        .iter()
+        .map(|kind| (kind.name, (kind.schema)()))
+        .collect()
 }
 
 /// Opens `catalog` as `kind`; the error is one line that begins with the option's path.
 pub(crate) fn open(kind: &str, catalog: &str, options: toml::Table) -> Result<Arc<dyn Connector>, String> {
-    match CONNECTORS.iter().find(|(name, _)| *name == kind) {
-        Some((_, open)) => open(catalog, options),
+    match CONNECTORS.iter().find(|known| known.name == kind) {
+        Some(known) => (known.open)(catalog, options),
         None => Err(format!(
             "catalogs.{catalog}.connector: \"{kind}\" is unknown; one of {}",
             kinds().join(", ")

@@ -1,7 +1,7 @@
 //! The Causeway server: one Postgres endpoint over the catalogs of its configuration.
 //!
 //! - [`check`]: tries what a configuration names
-//! - [`config`]: `causeway.toml`; `connectors`: the list of connector kinds
+//! - [`config`]: `causeway.toml`; [`config_docs`]: the reference of its options; `connectors`: the list of connector kinds
 //! - [`frontend`]: the doors; messages in, rows out
 //! - [`session`]: one client's state
 //! - [`catalog`]: names to tables
@@ -17,6 +17,7 @@
 pub mod catalog;
 pub mod check;
 pub mod config;
+pub mod config_docs;
 mod connectors;
 pub mod demo;
 pub mod error;

@@ -1,10 +1,11 @@
-//! The commands: `causeway demo`, `causeway serve --config causeway.toml`, `causeway check`, `causeway hash-password`. One module each.
+//! The commands: `causeway demo`, `causeway serve --config causeway.toml`, `causeway check`, `causeway hash-password`,
+//! `causeway config-docs`. One module each.
 
 mod commands;
 
 use clap::{Parser, Subcommand};
 
-use commands::{check, demo, hash_password, serve};
+use commands::{check, config_docs, demo, hash_password, serve};
 
 /// One Postgres endpoint over everything you have.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ enum Command {
     Check(check::Arguments),
     /// Reads a password and prints the verifier that `[users]` stores.
     HashPassword,
+    /// Prints the reference of all options of the configuration, as Markdown.
+    ConfigDocs(config_docs::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,5 +35,6 @@ fn main() -> anyhow::Result<()> {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::HashPassword => hash_password::run(),
+        Command::ConfigDocs(arguments) => config_docs::run(&arguments),
     }
 }

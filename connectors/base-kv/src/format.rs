@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::columns::ColumnType;
 
 /// How the value of a key is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueFormat {
     /// Fields by name, each a column.
@@ -84,7 +85,7 @@ impl fmt::Display for Field {
 }
 
 /// A column that a table has beside those of its own, at the end, when it asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum HiddenColumn {
     /// The key as it is stored.
     #[serde(rename = "_key")]
@@ -117,7 +118,7 @@ impl HiddenColumn {
 }
 
 /// What becomes of a value that is not of its column's type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InvalidValues {
     /// An error that names table, key and column.

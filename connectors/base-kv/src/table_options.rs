@@ -3,6 +3,7 @@
 use std::fmt;
 
 use causeway_spi::{ConnectorError, Result, TableName};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -13,29 +14,29 @@ use crate::format::{ELEMENT, HiddenColumn, InvalidValues, POSITION, SCORE, Value
 use crate::json_path::JsonPath;
 
 /// One table: the keys that follow a template, with the columns of their values.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableOptions {
     /// The table's name.
     pub name: String,
-    /// The key template: `part:{p_partkey}`. A column of it is smallint, integer, bigint, text or date.
+    /// The key template: `part:{p_partkey}`; `{{` and `}}` are braces. A column of it is smallint, integer, bigint, text or date.
     pub key: String,
-    /// How the values are stored: `"hash"`, the default, `"json"`, `"string"`, and where the source has them `"set"`,
-    /// `"zset"` and `"list"`.
+    /// How the values are stored; sets and lists where the source has them.
     #[serde(default)]
     pub value: ValueFormat,
     /// All columns, those of the key too: `"p_partkey bigint"`, or `{ name = "city", type = "text", path = "$.address.city" }`.
     pub columns: Vec<ColumnOptions>,
-    /// Columns at the end that are not part of the value: `"_key"`, `"_value"`, `"_ttl"`. None by default.
+    /// Columns at the end that are not part of the value.
     #[serde(default)]
     pub hidden: Vec<HiddenColumn>,
-    /// What a value that does not decode becomes: `"error"`, the default, or `"null"`.
+    /// What a value that does not decode becomes.
     #[serde(default)]
     pub invalid: InvalidValues,
 }
 
 /// A column as it is configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum ColumnOptions {
     /// `"p_name text"`.
     Short(String),
@@ -44,7 +45,7 @@ pub enum ColumnOptions {
 }
 
 /// A column whose value is not found under the column's own name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlacedColumn {
     /// The column's name.
@@ -52,10 +53,10 @@ pub struct PlacedColumn {
     /// The column's type: `"numeric(12,2)"`.
     #[serde(rename = "type")]
     pub column_type: String,
-    /// The name of the field that holds the value. The column's name by default.
+    /// The name of the field that holds the value. Default: the column's name.
     #[serde(default)]
     pub field: Option<String>,
-    /// The place of the value in a JSON document: `"$.address.city"`. The member of the column's name by default.
+    /// The place of the value in a JSON document: `"$.address.city"`. Default: the member of the column's name.
     #[serde(default)]
     pub path: Option<String>,
 }

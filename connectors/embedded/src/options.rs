@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use causeway_base_kv::{TableDefinition, TableOptions, ValueFormat};
 use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, TableName};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::connector::{EmbeddedConnector, KIND, Shared};
@@ -16,15 +17,16 @@ use crate::store::{Catalog, Store};
 const CACHE_MIB_MAX: usize = 1 << 20;
 
 /// One file as a catalog.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddedOptions {
     /// The file; a relative one is below the folder the server was started in. It is made at the first use.
     pub path: PathBuf,
-    /// Memory for parts of the file, in MiB, 1 to 1048576, 64 by default.
+    /// Memory for parts of the file, in MiB, 1 to 1048576.
     #[serde(default = "default_cache_mib")]
     pub cache_mib: usize,
-    /// Compare all of the file with its checksums when it is opened, `false` by default.
+    /// Compare all of the file with its checksums when it is opened. Takes as long as reading it; without it, a
+    /// file that was damaged from outside is noticed only where it makes no sense.
     #[serde(default)]
     pub check_on_open: bool,
     /// Tables over keys of the file that follow a template. Others are made by SQL.

@@ -9,10 +9,11 @@ use causeway_base_files::FilesConnector;
 use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A folder of the server's machine.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LocalOptions {
     /// The folder; a relative one is below the folder the server was started in. It need not exist yet.

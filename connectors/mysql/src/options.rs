@@ -9,6 +9,7 @@ use causeway_spi::{
 };
 use mysql_async::{Opts, OptsBuilder, SslOpts};
 use percent_encoding::percent_decode_str;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -25,49 +26,47 @@ const STATEMENT_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A MySQL or MariaDB server as a catalog; each of its databases is a schema.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MySqlOptions {
     /// Where the server is and as whom to log in: `mysql://user@host:port`. The port is 3306 by default.
     ///
     /// No password, database or parameters: they have options of their own, or no meaning here.
     pub url: String,
-    /// The login's password, `{ env = "NAME" }` or `{ file = "/path" }`. None by default.
+    /// The login's password.
     #[serde(default)]
     pub password: Option<Secret>,
     /// Whether connections are encrypted: `off`, `require` (with whatever certificate), `verify-ca` (one of a trusted
-    /// authority) or `verify-full` (one of a trusted authority for this host).
-    ///
-    /// `off` for a server on loopback and `verify-full` for any other by default.
+    /// authority) or `verify-full` (one of a trusted authority for this host). Default: `"off"` for a server on loopback,
+    /// else `"verify-full"`.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// A PEM file of the authorities that may sign the server's certificate, with `verify-ca` and `verify-full`. The
-    /// public ones by default.
+    /// A PEM file of the authorities that may sign the server's certificate, with `verify-ca` and `verify-full`.
+    /// Default: the public ones.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// A PEM file of the certificate, and those between it and its authority, by which the client shows who it is.
-    /// None by default.
     #[serde(default)]
     pub cert_file: Option<PathBuf>,
     /// A PEM file of the key of `cert_file`, not encrypted.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
-    /// Most connections that read at the same time, 1 to 64, 4 by default. One more may be open to stop statements.
+    /// Most connections that read at the same time, 1 to 64. One more may be open to stop statements.
     #[serde(default = "default_connections")]
     pub connections: usize,
-    /// Longest wait for a new connection, up to 1h, `"5s"` by default.
+    /// Longest wait for a new connection, up to 1h.
     #[serde(
         default = "default_connect_timeout",
         deserialize_with = "deserialize_duration"
     )]
     pub connect_timeout: Duration,
-    /// Longest wait for one of `connections` to become free, up to 1h, `"30s"` by default.
+    /// Longest wait for one of `connections` to become free, up to 1h.
     #[serde(default = "default_timeout", deserialize_with = "deserialize_duration")]
     pub connection_wait: Duration,
-    /// Longest wait for the server's list of schemas, tables or columns, up to 1h, `"30s"` by default.
+    /// Longest wait for the server's list of schemas, tables or columns, up to 1h.
     #[serde(default = "default_timeout", deserialize_with = "deserialize_duration")]
     pub metadata_timeout: Duration,
-    /// Longest life of a statement at the server, 1s to 168h, `"12h"` by default: the server itself stops what is older.
+    /// Longest life of a statement at the server, 1s to 168h: the server itself stops what is older.
     ///
     /// It bounds what is left when this process is killed, and how long a cursor may be read: a statement lives until
     /// its last row is taken.

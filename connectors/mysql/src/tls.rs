@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use mysql_async::{ClientIdentity, SslOpts};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Whether a connection is encrypted, and what is checked of the server's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tls {
     /// Plain TCP.

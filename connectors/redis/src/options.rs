@@ -11,6 +11,7 @@ use causeway_spi::{
 };
 use percent_encoding::percent_decode_str;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -25,7 +26,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 const SCAN_KEYS_MAX_DEFAULT: usize = 1_000_000;
 
 /// One database of a Redis server as a catalog with the schema `public`.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedisOptions {
     /// Where the server is: `redis://host:port/database`, or `rediss://` for TLS. The port is 6379, the database 0 by
@@ -33,42 +34,41 @@ pub struct RedisOptions {
     ///
     /// No password or parameters: they have options of their own, or no meaning here.
     pub url: String,
-    /// The ACL user. The server's default user when absent. Needs `password`.
+    /// The ACL user; needs `password`. Default: the server's default user.
     #[serde(default)]
     pub username: Option<String>,
-    /// The login's password, `{ env = "NAME" }` or `{ file = "/path" }`. None by default.
+    /// The login's password.
     #[serde(default)]
     pub password: Option<Secret>,
     /// Whether connections are encrypted: `off`, `require` (with whatever certificate), `verify-ca` (one of a trusted
-    /// authority) or `verify-full` (one of a trusted authority for this host).
-    ///
-    /// `off` for `redis://` on loopback and `verify-full` for anything else by default.
+    /// authority) or `verify-full` (one of a trusted authority for this host). Default: `"off"` for `redis://` on loopback,
+    /// else `"verify-full"`.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// A PEM file of the authorities that may sign the server's certificate, with `verify-ca` and `verify-full`. Those
-    /// of the system by default.
+    /// A PEM file of the authorities that may sign the server's certificate, with `verify-ca` and `verify-full`. Default:
+    /// those of the system.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// A PEM file of the certificate, and those between it and its authority, by which the client shows who it is.
-    /// None by default.
     #[serde(default)]
     pub cert_file: Option<PathBuf>,
     /// A PEM file of the key of `cert_file`, not encrypted.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
-    /// A read without keys walks the whole database: with more keys than this it is refused. 1,000,000 by default.
+    /// A read without keys walks the whole database: with more keys than this it is refused; so is a walk of a set with
+    /// more elements.
     #[serde(default = "default_scan_keys_max")]
     pub scan_keys_max: usize,
-    /// Connections shared by all queries, 1 to 64, 2 by default.
+    /// Connections shared by all queries, 1 to 64.
     #[serde(default = "default_connections")]
     pub connections: usize,
-    /// Longest wait for a new connection, up to 1h, `"5s"` by default.
+    /// Longest wait for a new connection, up to 1h.
     #[serde(
         default = "default_connect_timeout",
         deserialize_with = "deserialize_duration"
     )]
     pub connect_timeout: Duration,
-    /// Longest wait for one answer, up to 1h, `"30s"` by default.
+    /// Longest wait for one answer, up to 1h.
     #[serde(
         default = "default_response_timeout",
         deserialize_with = "deserialize_duration"

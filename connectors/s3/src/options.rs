@@ -9,6 +9,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::limit::LimitStore;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -26,7 +27,7 @@ const RETRIES_MAX: usize = 3;
 const REQUESTS_MAX: usize = 64;
 
 /// A bucket, or a part of one, of any S3-compatible store.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct S3Options {
     /// The bucket's name.
@@ -37,13 +38,13 @@ pub struct S3Options {
     /// The store's URL, such as `http://127.0.0.1:9000`. Default: Amazon's for the region.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// The region that requests are signed for. Default: `us-east-1`.
+    /// The region that requests are signed for.
     #[serde(default = "default_region")]
     pub region: String,
-    /// Whether the endpoint may be `http`. Default: false.
+    /// Whether the endpoint may be `http`.
     #[serde(default)]
     pub allow_http: bool,
-    /// Whether the bucket stands in the path (`endpoint/bucket`) instead of the host. Default: true if `endpoint` is set.
+    /// Whether the bucket stands in the path (`endpoint/bucket`) instead of the host. Default: `true` if `endpoint` is set.
     #[serde(default)]
     pub path_style: Option<bool>,
     /// The access key; needs `secret_access_key`. Default: the environment's credentials (see the README).

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::error::Result;
@@ -16,7 +17,10 @@ use crate::statistics::TableStatistics;
 use crate::write::{ViewDefinition, Writer};
 
 /// The options of one kind of connector, as they stand under `[catalogs.<name>]` without `connector`.
-pub trait ConnectorOptions: DeserializeOwned {
+///
+/// Their doc comments are the reference that users read: meaning, unit and bounds. A default that serde holds is shown
+/// by itself; any other is told by a sentence that begins with `Default: `. Enums derive `Serialize`, so that theirs shows.
+pub trait ConnectorOptions: DeserializeOwned + JsonSchema {
     /// The value of `connector` that selects this kind.
     const KIND: &'static str;
 

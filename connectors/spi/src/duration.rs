@@ -18,6 +18,21 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(millis))
 }
 
+/// Writes a duration as [`parse_duration`] reads it, in the largest unit that is whole; parts of a millisecond are cut.
+pub fn duration_text(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let whole = |(unit, name): &(u128, &str)| {
+        // A minute alone is rather written in seconds.
+        millis.is_multiple_of(*unit) && (*name != "m" || millis > *unit)
+    };
+    match units.into_iter().find(whole) {
+        _ if millis == 0 => "0s".to_owned(),
+        Some((unit, name)) => format!("{}{name}", millis / unit),
+        None => format!("{millis}ms"),
+    }
+}
+
 /// For `#[serde(deserialize_with = "deserialize_duration")]`.
 pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -31,6 +46,13 @@ pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["0s", "250ms", "1500ms", "5s", "60s", "2m", "1h", "36h"] {
+            assert_eq!(duration_text(parse_duration(text).unwrap()), text);
+        }
+    }
 
     #[test]
     fn durations_have_units() {

@@ -26,7 +26,7 @@ mod view;
 mod write;
 
 pub use connector::{Connector, ConnectorOptions, Lookup, Table, TableName};
-pub use duration::{deserialize_duration, parse_duration};
+pub use duration::{deserialize_duration, duration_text, parse_duration};
 pub use dynamic_keys::{KeySet, join_keys};
 pub use error::{ConnectorError, ErrorKind, Result};
 pub use filter::{Filter, Pushdown, Verdict, scalar_text};

@@ -1,6 +1,7 @@
 //! What `causeway` does, one module a command. Each has the arguments and `run`; the work is the library's.
 
 pub(crate) mod check;
+pub(crate) mod config_docs;
 pub(crate) mod demo;
 pub(crate) mod hash_password;
 pub(crate) mod serve;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pgwire::api::auth::sasl::scram::ScramServerAuth;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -16,14 +17,14 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 const PROTOCOL: &[u8] = b"postgresql";
 
 /// The `[server.tls]` section.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// The certificate and its chain, PEM.
     pub cert_file: PathBuf,
     /// The private key, PEM.
     pub key_file: PathBuf,
-    /// Refuse clients that do not encrypt. Default: yes, unless the endpoint listens on loopback.
+    /// Refuse clients that do not encrypt. Default: `true`, unless the endpoint listens on loopback.
     pub required: Option<bool>,
 }
 

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use causeway_spi::Secret;
 use pgwire::api::auth::sasl::scram::{SCRAM_ITERATIONS, ScramSecret, gen_salted_password};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a verifier's salt, as in PostgreSQL.
 const SALT_BYTES: usize = 16;
@@ -20,26 +21,27 @@ const ITERATIONS_MIN: usize = 4096;
 const ITERATIONS_MAX: usize = 10_000_000;
 
 /// How clients prove who they are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Authentication {
     /// By SCRAM-SHA-256 against the verifiers in `[users]`.
     #[default]
+    #[serde(rename = "scram-sha-256")]
     ScramSha256,
     /// Not at all: every name is believed. On loopback only.
     Trust,
 }
 
 /// A user of `[users]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserConfig {
-    /// What `causeway hash-password` printed: as text, or from `{ env = "NAME" }` or `{ file = "/path" }`.
+    /// What `causeway hash-password` printed.
     pub verifier: VerifierSource,
 }
 
 /// Where a verifier stands.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum VerifierSource {
     /// In a variable or a file.
@@ -49,7 +51,7 @@ pub enum VerifierSource {
 }
 
 /// A verifier's text, which does not show itself: it allows guessing at the password.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct VerifierText(String);
 
