@@ -64,7 +64,7 @@ pub struct ServerConfig {
 pub struct LogConfig {
     /// How a line looks.
     pub format: LogFormat,
-    /// The least important level that is logged. The variable `RUST_LOG` comes first. Default `"info"`.
+    /// The least important level that is logged. The variable `RUST_LOG` comes first.
     pub level: LogLevel,
 }
 

@@ -141,6 +141,7 @@ impl From<&ConnectorError> for QueryError {
             return own.clone();
         }
         let state = match error.kind() {
+            ErrorKind::UnknownCatalog => SqlState::UNDEFINED_CATALOG,
             ErrorKind::UnknownSchema => SqlState::UNDEFINED_SCHEMA,
             ErrorKind::UnknownTable => SqlState::UNDEFINED_TABLE,
             ErrorKind::UnknownColumn => SqlState::UNDEFINED_COLUMN,

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::filter::{Filter, Pushdown};
@@ -29,7 +30,7 @@ pub trait ConnectorOptions: DeserializeOwned + JsonSchema {
 }
 
 /// A table's place: catalog, schema and table, spelled as the source spells them.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TableName {
     /// The catalog's name in the configuration.
     pub catalog: String,

@@ -13,6 +13,8 @@ pub type Result<T, E = ConnectorError> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The options of a catalog are wrong: found when it is opened.
     Configuration,
+    /// No such catalog on this server (3D000).
+    UnknownCatalog,
     /// No such schema in this catalog (3F000).
     UnknownSchema,
     /// The table is not there, or not there any more (42P01).

@@ -9,11 +9,13 @@
 //! verdicts and a scan; [`ScanExec`] calls [`Table::read`] or [`Lookup::get`] when it is polled.
 
 mod connector;
+mod deadline;
 mod duration;
 mod dynamic_keys;
 mod error;
 mod estimate;
 mod filter;
+mod leaf_codec;
 mod scan;
 mod scan_exec;
 mod secret;
@@ -26,10 +28,12 @@ mod view;
 mod write;
 
 pub use connector::{Connector, ConnectorOptions, Lookup, Table, TableName};
+pub use deadline::{source_timeout, with_source_timeout};
 pub use duration::{deserialize_duration, duration_text, parse_duration};
 pub use dynamic_keys::{KeySet, join_keys};
 pub use error::{ConnectorError, ErrorKind, Result};
 pub use filter::{Filter, Pushdown, Verdict, scalar_text};
+pub use leaf_codec::{plan_from_bytes, plan_to_bytes};
 pub use scan::{BatchStream, ReadContext, ReadMetrics, Scan, ScanFilter, Split};
 pub use scan_exec::{ScanExec, ScanMode};
 pub use secret::Secret;

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::filter::{Filter, Pushdown, Verdict};
@@ -56,7 +57,7 @@ impl Scan {
 }
 
 /// One part of a scan: a number within the scan, and what the connector needs to find it again.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Split {
     /// Position among the scan's splits, from 0.
     pub index: usize,

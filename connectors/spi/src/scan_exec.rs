@@ -25,7 +25,7 @@ use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
 };
 use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, Time,
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, RecordOutput, Time,
 };
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -103,8 +103,19 @@ impl ScanExec {
         settings: ScanSettings,
         reference: usize,
     ) -> Result<Self> {
-        check_canonical(table.name(), &scan.projected_schema())?;
         let splits = table.splits(&scan).await?;
+        Self::new(table, scan, splits, settings, reference)
+    }
+
+    /// The scan of `table` in the parts that it gave for this very scan.
+    pub(crate) fn new(
+        table: Arc<dyn Table>,
+        scan: Scan,
+        splits: Vec<Split>,
+        settings: ScanSettings,
+        reference: usize,
+    ) -> Result<Self> {
+        check_canonical(table.name(), &scan.projected_schema())?;
         if splits.is_empty() {
             let message = format!("table {} has no splits", table.name());
             return Err(ConnectorError::new(ErrorKind::Internal, message));
@@ -138,6 +149,16 @@ impl ScanExec {
     /// What is read of it.
     pub fn scan(&self) -> &Scan {
         &self.scan
+    }
+
+    /// The parts it is read in, one a partition.
+    pub fn splits(&self) -> &[Split] {
+        &self.splits
+    }
+
+    /// The settings of its statement.
+    pub fn settings(&self) -> &ScanSettings {
+        &self.settings
     }
 
     /// The number of this leaf's table reference in its statement.
@@ -281,21 +302,46 @@ fn with_deadline(stream: BatchStream, table: Arc<dyn Table>, cx: ReadContext) ->
     .boxed()
 }
 
-/// Counts rows and the time to the first batch, and refuses batches that do not have the promised schema.
+/// The time from the first poll to the first batch: what was waited before, a join's other side took.
+#[derive(Clone)]
+struct FirstBatch {
+    polled: Arc<OnceLock<Instant>>,
+    time: Time,
+}
+
+impl FirstBatch {
+    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        Self {
+            polled: Arc::default(),
+            time: MetricBuilder::new(metrics).subset_time("time_to_first_batch", partition),
+        }
+    }
+
+    fn polled(&self) {
+        self.polled.get_or_init(Instant::now);
+    }
+
+    fn came(&self) {
+        if let Some(polled) = self.polled.get() {
+            self.time.add_duration(polled.elapsed());
+        }
+    }
+}
+
+/// Counts rows, bytes and the time to the first batch, and refuses batches that do not have the promised schema.
 fn checked(
     stream: BatchStream,
     schema: SchemaRef,
     table: Arc<dyn Table>,
     baseline: BaselineMetrics,
-    first_batch: Time,
+    first_batch: FirstBatch,
 ) -> SendableRecordBatchStream {
-    let started = Instant::now();
     let mut first = true;
     let promised = Arc::clone(&schema);
     let batches = stream.map(move |batch| {
         let batch: RecordBatch = batch?;
         if std::mem::take(&mut first) {
-            first_batch.add_duration(started.elapsed());
+            first_batch.came();
         }
         let alike = batch.num_columns() == promised.fields().len()
             && batch
@@ -310,8 +356,7 @@ fn checked(
             );
             return Err(ConnectorError::new(ErrorKind::Internal, message).into());
         }
-        baseline.record_output(batch.num_rows());
-        Ok(batch)
+        Ok(batch.record_output(&baseline))
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, batches))
 }
@@ -442,10 +487,12 @@ impl ExecutionPlan for ScanExec {
             metrics: self.metrics.clone(),
         };
         let baseline = BaselineMetrics::new(&self.metrics, partition);
-        let first_batch = MetricBuilder::new(&self.metrics).subset_time("time_to_first_batch", partition);
+        let first_batch = FirstBatch::new(&self.metrics, partition);
+        let polled = first_batch.clone();
         // The context is held until the stream ends, so that its address names this execution alone.
         let opened = stream::once(async move {
             let _execution = context;
+            polled.polled();
             read.open().await
         });
         let stream = with_deadline(opened.try_flatten().boxed(), Arc::clone(&self.table), cx);

@@ -20,6 +20,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::connector::{Table, TableName};
+use crate::deadline::with_source_timeout;
 use crate::filter::{Filter, Pushdown, Verdict};
 use crate::scan::{Scan, ScanFilter};
 use crate::scan_exec::ScanExec;
@@ -140,9 +141,8 @@ impl SourceTable {
                 .iter()
                 .map(|filter| filter.filter.expr().clone())
                 .collect();
-            return native
-                .scan(state, Some(&scan.projection), &filters, scan.limit)
-                .await;
+            let planned = native.scan(state, Some(&scan.projection), &filters, scan.limit);
+            return with_source_timeout(self.settings.source_timeout, planned).await;
         }
         let leaf = ScanExec::plan(Arc::clone(&self.table), scan, self.settings.clone(), reference).await?;
         Ok(Arc::new(leaf))

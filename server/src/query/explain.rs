@@ -18,7 +18,7 @@ use super::execute::plan_schema;
 use crate::error::{QueryError, Result};
 
 /// The counters that EXPLAIN ANALYZE shows: what an operator did and what it cost.
-const METRICS_SHOWN: [&str; 16] = [
+const METRICS_SHOWN: [&str; 17] = [
     "output_rows",
     "elapsed_compute",
     "build_input_rows",
@@ -26,6 +26,7 @@ const METRICS_SHOWN: [&str; 16] = [
     "requests",
     "source_bytes",
     "time_to_first_batch",
+    "time_elapsed_scanning_until_data",
     "files_ranges_pruned_statistics",
     "files_opened",
     "row_groups_pruned_statistics",

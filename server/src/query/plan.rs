@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use causeway_spi::{ScanNotes, ScanSettings, SourceTable, Table, TableName};
+use causeway_spi::{ScanNotes, ScanSettings, SourceTable, Table, TableName, with_source_timeout};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
@@ -310,7 +310,8 @@ impl Planning<'_> {
             true => view.search_path().await,
             false => Vec::new(),
         };
-        let mut tables = resolve_tables(self.cx, &statement, &own).await?;
+        let resolved = resolve_tables(self.cx, &statement, &own);
+        let mut tables = with_source_timeout(self.cx.settings.source_timeout, resolved).await?;
         let names = tables
             .iter()
             .map(|(reference, table)| (reference.clone(), table.name().clone()));

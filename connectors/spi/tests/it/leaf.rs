@@ -28,7 +28,7 @@ fn collated() -> Arc<dyn Table> {
     Arc::new(CollatedTable::new(rows, &[&["id"], &["grp"], &["name"]], None))
 }
 
-fn session(partitions: usize) -> SessionContext {
+pub(crate) fn session(partitions: usize) -> SessionContext {
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
         .with_batch_size(16);
@@ -62,7 +62,7 @@ fn with_keys(context: &SessionContext, keys: &[Option<i64>]) {
         .expect("a free name");
 }
 
-async fn plan(context: &SessionContext, sql: &str) -> Arc<dyn ExecutionPlan> {
+pub(crate) async fn plan(context: &SessionContext, sql: &str) -> Arc<dyn ExecutionPlan> {
     context
         .sql(sql)
         .await
@@ -73,12 +73,12 @@ async fn plan(context: &SessionContext, sql: &str) -> Arc<dyn ExecutionPlan> {
 }
 
 /// The leaf of `plan`.
-fn leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<&ScanExec> {
+pub(crate) fn leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<&ScanExec> {
     plan.downcast_ref::<ScanExec>()
         .or_else(|| plan.children().into_iter().find_map(leaf))
 }
 
-fn looked_up(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+pub(crate) fn looked_up(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
     leaf(plan)?
         .metrics()?
         .sum_by_name("lookup_keys")
@@ -128,7 +128,7 @@ async fn collect_shuffled(
     batches
 }
 
-fn connector_error(error: &DataFusionError) -> &ConnectorError {
+pub(crate) fn connector_error(error: &DataFusionError) -> &ConnectorError {
     let source = match error.find_root() {
         DataFusionError::External(source) => source.downcast_ref(),
         _ => None,
@@ -176,6 +176,33 @@ async fn join_in_any_order_looks_each_key_up_once() {
             let batches = collect_shuffled(&plan, context.task_ctx(), seed).await;
             assert_eq!(sorted_ids(&batches), [ids[3], ids[3], ids[77], ids[250]]);
             assert_eq!(looked_up(&plan), Some(4), "distinct keys without NULL");
+        }
+    }
+}
+
+/// Where NULL equals NULL, a key set would lose the rows whose key is NULL: they are scanned for.
+#[tokio::test]
+async fn joins_in_which_nulls_are_equal_find_them() {
+    let queries = [
+        "SELECT t.id FROM keys JOIN t ON CAST(t.grp AS BIGINT) IS NOT DISTINCT FROM keys.k",
+        "SELECT coalesce(k, -99) AS k FROM (SELECT CAST(grp AS BIGINT) AS k FROM t INTERSECT SELECT k FROM keys) AS both",
+    ];
+    let copy = CanonicalTable::standard().rows().clone();
+    for sql in queries {
+        for keys in [&[Some(1), None, Some(3)][..], &[Some(1), Some(3)], &[None]] {
+            let memory = session(1);
+            let table = MemTable::try_new(copy.schema(), vec![vec![copy.clone()]]).unwrap();
+            memory.register_table("t", Arc::new(table)).unwrap();
+            with_keys(&memory, keys);
+            let expected = memory.sql(sql).await.unwrap().collect().await.unwrap();
+            for partitions in [1, 4] {
+                let context = session(partitions);
+                with_table(&context, collated(), ScanSettings::default());
+                with_keys(&context, keys);
+                let plan = plan(&context, sql).await;
+                let found = collect(plan, context.task_ctx()).await.unwrap();
+                assert_eq!(sorted_ids(&found), sorted_ids(&expected), "{sql} {keys:?}");
+            }
         }
     }
 }
@@ -292,6 +319,24 @@ async fn source_that_never_answers_meets_the_deadline() {
         let error = outcome.expect("the deadline ends the query").unwrap_err();
         assert_eq!(connector_error(&error).kind(), ErrorKind::Timeout, "{sql}");
     }
+}
+
+/// A join opens its probe side long before it reads it: that wait is not the source's.
+#[tokio::test]
+async fn time_to_the_first_batch_begins_with_the_first_poll() {
+    let table = Scripted::new(vec![vec![Step::Rows(vec![1, 2])]], Vec::new());
+    let context = session(1);
+    with_table(&context, Arc::new(table), ScanSettings::default());
+    let plan = plan(&context, "SELECT id FROM t").await;
+    let stream = plan.execute(0, context.task_ctx()).unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let rows: Vec<RecordBatch> = stream.try_collect().await.unwrap();
+    let metrics = leaf(&plan).unwrap().metrics().unwrap();
+    let nanos = metrics.sum_by_name("time_to_first_batch").unwrap().as_usize();
+    assert!((1..1_000_000_000).contains(&nanos), "{nanos} ns");
+    assert_eq!(metrics.output_rows(), Some(2));
+    let bytes = metrics.sum_by_name("output_bytes").unwrap().as_usize();
+    assert!(rows.len() == 1 && bytes >= 16, "{bytes} bytes");
 }
 
 #[tokio::test]

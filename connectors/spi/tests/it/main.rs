@@ -1,6 +1,8 @@
 //! Tests of the contract's own machinery: the law harness against a source with planted faults, and the leaf.
 
+mod codec;
 mod collation;
+mod conformance;
 mod faults;
 mod laws;
 mod leaf;

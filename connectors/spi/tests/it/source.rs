@@ -52,6 +52,12 @@ impl CollatedTable {
         }
     }
 
+    /// The same table under another name.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name.table);
+        self
+    }
+
     /// Four splits: an empty one, a tiny one and two large ones.
     fn ranges(&self) -> [Range<usize>; 4] {
         let rows = self.values.len();
@@ -86,6 +92,8 @@ impl CollatedTable {
             batches.push(batch.expect("positions and columns of the table"));
         }
         cx.metrics.requests.add(1);
+        let bytes = batches.iter().map(RecordBatch::get_array_memory_size);
+        cx.metrics.bytes.add(bytes.sum());
         let steps = stream::iter(batches).then(|batch| async move {
             tokio::task::yield_now().await;
             Ok(batch)
