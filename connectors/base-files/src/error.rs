@@ -11,7 +11,7 @@ use object_store::path::Path;
 struct Explained {
     kind: ErrorKind,
     detail: Option<String>,
-    hint: Option<&'static str>,
+    hint: Option<String>,
 }
 
 impl Explained {
@@ -23,8 +23,8 @@ impl Explained {
         }
     }
 
-    fn hint(mut self, hint: &'static str) -> Self {
-        self.hint = Some(hint);
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 }
@@ -88,6 +88,9 @@ pub(crate) fn copy_of(error: &ConnectorError) -> ConnectorError {
 
 fn explain(error: &object_store::Error) -> Explained {
     use object_store::Error as Store;
+    if let Some(ours) = connector_error(error) {
+        return explain_own(ours);
+    }
     match error {
         Store::NotFound { .. } => missing(),
         Store::Precondition { .. } | Store::NotModified { .. } => {
@@ -103,6 +106,19 @@ fn explain(error: &object_store::Error) -> Explained {
     }
 }
 
+/// What the catalog's own client says: that there are no credentials, or that the store is silent.
+fn explain_own(error: &ConnectorError) -> Explained {
+    let mut letters = error.message().chars();
+    let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+    let sentence: String = first.chain(letters).chain(['.']).collect();
+    let detail = error.detail_text().map(|detail| format!(" {detail}"));
+    let explained = Explained::new(error.kind(), sentence + &detail.unwrap_or_default());
+    match error.hint_text() {
+        Some(hint) => explained.hint(hint),
+        None => explained,
+    }
+}
+
 fn missing() -> Explained {
     Explained::new(ErrorKind::Unavailable, "The store does not have it.")
         .hint("Check the catalog's bucket, prefix or path.")
@@ -113,7 +129,7 @@ fn explain_answer(error: &object_store::Error) -> Option<Explained> {
     const STATUS: &str = "status code: ";
     let text = chain_text(error);
     let status = text.split_once(STATUS).and_then(|(_, rest)| rest.get(..3));
-    let Some(code) = answer_code(&text) else {
+    let Some(code) = element(&text, "Code") else {
         return Some(match status? {
             "401" => Explained::new(
                 ErrorKind::LoginRefused,
@@ -129,7 +145,14 @@ fn explain_answer(error: &object_store::Error) -> Option<Explained> {
     };
     let kind = match (code.as_str(), status) {
         ("NoSuchBucket" | "NoSuchKey", _) => return Some(missing()),
-        ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken", _)
+        (
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "RequestTimeTooSkewed",
+            _,
+        )
         | (_, Some("401")) => ErrorKind::LoginRefused,
         ("AccessDenied" | "AllAccessDisabled", _) | (_, Some("403")) => ErrorKind::NotPermitted,
         ("SlowDown" | "ServiceUnavailable" | "InternalError", _) => ErrorKind::Unavailable,
@@ -138,24 +161,24 @@ fn explain_answer(error: &object_store::Error) -> Option<Explained> {
     };
     let explained = Explained::new(kind, format!("The store answered {code}."));
     Some(match (kind, code.as_str()) {
+        (_, "RequestTimeTooSkewed") => explained.hint("Set the clock of the server's machine."),
+        (ErrorKind::NotPermitted, _) => explained.hint(
+            "Allow the catalog's credentials s3:ListBucket on the bucket and s3:GetObject below the prefix.",
+        ),
         (ErrorKind::LoginRefused, _) => {
             explained.hint("Check the catalog's access_key_id, secret_access_key and session_token.")
         }
-        (_, "PermanentRedirect" | "AuthorizationHeaderMalformed") => {
-            explained.hint("Check the catalog's region.")
-        }
+        (_, "PermanentRedirect" | "AuthorizationHeaderMalformed") => match element(&text, "Region") {
+            Some(region) => explained.hint(format!(
+                "Set the catalog's region to {region}, where the bucket is."
+            )),
+            None => explained.hint("Set the catalog's region to the one where the bucket is."),
+        },
         _ => explained,
     })
 }
 
 fn explain_sources(error: &object_store::Error) -> Explained {
-    if chain_text(error).contains("169.254.169.254") {
-        return Explained::new(
-            ErrorKind::LoginRefused,
-            "No credentials were found for the store.",
-        )
-        .hint("Set access_key_id and secret_access_key of the catalog.");
-    }
     let mut current: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = current {
         if let Some(http) = error.downcast_ref::<HttpError>() {
@@ -194,11 +217,12 @@ fn explain_io(kind: io::ErrorKind) -> Explained {
     }
 }
 
-/// The `Code` element of an S3 error answer: letters only, so that nothing else of the answer can slip out.
-fn answer_code(text: &str) -> Option<String> {
-    let (_, rest) = text.split_once("<Code>")?;
-    let (code, _) = rest.split_once("</Code>")?;
-    (code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric())).then(|| code.to_owned())
+/// An element of an S3 error answer: letters, digits, dots and dashes only, so that nothing else of it can slip out.
+fn element(text: &str, name: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (value, _) = rest.split_once(&format!("</{name}>"))?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    (value.len() <= 64 && value.chars().all(plain)).then(|| value.to_owned())
 }
 
 fn chain_text(error: &object_store::Error) -> String {

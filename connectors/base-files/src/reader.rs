@@ -4,10 +4,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use causeway_spi::{ConnectorError, ReadMetrics};
+use causeway_spi::{ConnectorError, ReadMetrics, source_timeout, with_source_timeout};
 use datafusion::common::Result as DataFusionResult;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
@@ -29,12 +30,18 @@ pub(crate) struct GuardedReaderFactory {
     files: Arc<FileStore>,
     /// The table's columns that are read from files.
     file_schema: SchemaRef,
+    /// The longest wait for one answer: of the query that the scan is planned for.
+    source_timeout: Duration,
 }
 
 impl GuardedReaderFactory {
     /// Readers over `files` for a table with the file columns `file_schema`.
     pub(crate) fn new(files: Arc<FileStore>, file_schema: SchemaRef) -> Self {
-        Self { files, file_schema }
+        Self {
+            files,
+            file_schema,
+            source_timeout: source_timeout(),
+        }
     }
 }
 
@@ -53,6 +60,7 @@ impl ParquetFileReaderFactory for GuardedReaderFactory {
             partition: partition_index,
             metrics_set: metrics.clone(),
             metrics: None,
+            source_timeout: self.source_timeout,
         }))
     }
 }
@@ -66,6 +74,7 @@ struct GuardedReader {
     metrics_set: ExecutionPlanMetricsSet,
     /// Registered at the first request: a pruned file costs no counters.
     metrics: Option<ReadMetrics>,
+    source_timeout: Duration,
 }
 
 impl GuardedReader {
@@ -81,7 +90,8 @@ impl AsyncFileReader for GuardedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         let metrics = self.metrics();
         async move {
-            let bytes = self.files.range(&self.file, range, Some(&metrics)).await;
+            let bytes = self.files.range(&self.file, range, Some(&metrics));
+            let bytes = with_source_timeout(self.source_timeout, bytes).await;
             bytes.map_err(external)
         }
         .boxed()
@@ -90,7 +100,8 @@ impl AsyncFileReader for GuardedReader {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
         let metrics = self.metrics();
         async move {
-            let bytes = self.files.ranges(&self.file, &ranges, Some(&metrics)).await;
+            let bytes = self.files.ranges(&self.file, &ranges, Some(&metrics));
+            let bytes = with_source_timeout(self.source_timeout, bytes).await;
             bytes.map_err(external)
         }
         .boxed()
@@ -102,9 +113,8 @@ impl AsyncFileReader for GuardedReader {
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         let metrics = self.metrics();
         async move {
-            let footer = self
-                .files
-                .footer(&self.file, Some(&metrics))
+            let footer = self.files.footer(&self.file, Some(&metrics));
+            let footer = with_source_timeout(self.source_timeout, footer)
                 .await
                 .map_err(external)?;
             check_fits(&self.file_schema, &footer.schema, &self.file.location).map_err(external)?;

@@ -1,30 +1,27 @@
-//! The options of an S3 catalog, and the client made from them. Nothing is reached here.
+//! The options of an S3 catalog and their validation. Nothing is reached here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use causeway_base_files::FilesConnector;
 use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret};
-use object_store::aws::AmazonS3Builder;
 use object_store::limit::LimitStore;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use crate::client::Settings;
 use crate::grants::policy;
+use crate::store::S3Store;
 
-/// The longest wait for a connection to the store.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest wait for one answer of the store.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// No request is tried again after this time: a dead endpoint is an error within 15 seconds.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(9);
-/// Tries of one request after the first.
-const RETRIES_MAX: usize = 3;
 /// Requests of one catalog under way at once.
 const REQUESTS_MAX: usize = 64;
+/// The region of the client that is made for its errors only.
+const PROBE_REGION: &str = "us-east-1";
+/// Bytes of a key of SSE-C.
+const SSE_KEY_BYTES: usize = 32;
 
 /// A bucket, or a part of one, of any S3-compatible store.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -38,16 +35,17 @@ pub struct S3Options {
     /// The store's URL, such as `http://127.0.0.1:9000`. Default: Amazon's for the region.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// The region that requests are signed for.
-    #[serde(default = "default_region")]
-    pub region: String,
+    /// The region that requests are signed for. Default: that of the environment, the profile or the machine, else
+    /// `us-east-1`; with `endpoint`, `us-east-1`.
+    #[serde(default)]
+    pub region: Option<String>,
     /// Whether the endpoint may be `http`.
     #[serde(default)]
     pub allow_http: bool,
     /// Whether the bucket stands in the path (`endpoint/bucket`) instead of the host. Default: `true` if `endpoint` is set.
     #[serde(default)]
     pub path_style: Option<bool>,
-    /// The access key; needs `secret_access_key`. Default: the environment's credentials (see the README).
+    /// The access key; needs `secret_access_key`. Default: the chain (see Requirements).
     #[serde(default)]
     pub access_key_id: Option<Secret>,
     /// The secret of the access key.
@@ -56,10 +54,29 @@ pub struct S3Options {
     /// The session token of temporary keys.
     #[serde(default)]
     pub session_token: Option<Secret>,
-}
-
-fn default_region() -> String {
-    "us-east-1".to_owned()
+    /// The profile of the shared AWS files to take credentials and region from, whatever else there is. Default: the chain,
+    /// with the profile that `AWS_PROFILE` names.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// The role to assume, `arn:aws:iam::123456789012:role/name`, with the credentials of the other options.
+    #[serde(default)]
+    pub role_arn: Option<String>,
+    /// What the role's owner wants to be told, if so; needs `role_arn`.
+    #[serde(default)]
+    pub external_id: Option<Secret>,
+    /// The name of the session in the role, which its owner sees in logs, 2 to 64 characters of `A-Z a-z 0-9 _ = , . @ -`;
+    /// needs `role_arn`. Default: `causeway`.
+    #[serde(default)]
+    pub role_session_name: Option<String>,
+    /// Asks without credentials, as a public bucket allows.
+    #[serde(default)]
+    pub anonymous: bool,
+    /// Pays for requests and traffic, as a requester-pays bucket wants.
+    #[serde(default)]
+    pub requester_pays: bool,
+    /// The key of objects encrypted with a key of the customer's own (SSE-C): 32 bytes in base64.
+    #[serde(default)]
+    pub sse_customer_key: Option<Secret>,
 }
 
 impl ConnectorOptions for S3Options {
@@ -70,14 +87,20 @@ impl ConnectorOptions for S3Options {
         let prefix = Path::parse(self.prefix.trim_matches('/')).map_err(|error| {
             configuration(format!("prefix of catalog {catalog} is not a path")).source(error)
         })?;
-        let store = self.client(catalog)?.build().map_err(|error| {
+        let needs = policy(&self.bucket, &self.prefix);
+        let settings = Settings {
+            catalog: catalog.to_owned(),
+            options: self,
+        };
+        // A client is made here once, too, so that what is wrong with it is found now.
+        settings.client(PROBE_REGION).map_err(|error| {
             configuration(format!(
                 "the options of catalog {catalog} do not make an S3 client"
             ))
             .source(error)
         })?;
+        let store = S3Store::new(settings);
         let store = Arc::new(LimitStore::new(store, REQUESTS_MAX));
-        let needs = policy(&self.bucket, &self.prefix);
         let files = FilesConnector::new(catalog, Self::KIND, store, prefix);
         Ok(Arc::new(files.with_needs(needs)))
     }
@@ -94,20 +117,15 @@ impl S3Options {
         if self.bucket.is_empty() || self.bucket.contains('/') {
             problems.push("bucket must be the name of a bucket".to_owned());
         }
-        if self.region.is_empty() {
+        if self.region.as_ref().is_some_and(String::is_empty) {
             problems.push("region must not be empty".to_owned());
         }
         if let Some(endpoint) = &self.endpoint
-            && let Some(problem) = endpoint_problem(endpoint, self.allow_http)
+            && let Some(problem) = endpoint_problem(endpoint, self.allow_http, self.is_path_style())
         {
             problems.push(problem.to_owned());
         }
-        if self.access_key_id.is_some() != self.secret_access_key.is_some() {
-            problems.push("access_key_id and secret_access_key must be set together".to_owned());
-        }
-        if self.session_token.is_some() && self.access_key_id.is_none() {
-            problems.push("session_token needs access_key_id and secret_access_key".to_owned());
-        }
+        self.validate_credentials(&mut problems);
         if problems.is_empty() {
             return Ok(());
         }
@@ -117,65 +135,86 @@ impl S3Options {
         )))
     }
 
-    fn client(&self, catalog: &str) -> Result<AmazonS3Builder> {
-        let mut builder = match (&self.access_key_id, &self.secret_access_key) {
-            (Some(id), Some(secret)) => AmazonS3Builder::new()
-                .with_access_key_id(id.expose())
-                .with_secret_access_key(secret.expose()),
-            _ => AmazonS3Builder::from_env(),
+    fn validate_credentials(&self, problems: &mut Vec<String>) {
+        let mut refuse = |wrong: bool, problem: &str| {
+            if wrong {
+                problems.push(problem.to_owned());
+            }
         };
-        if let Some(token) = &self.session_token {
-            builder = builder.with_token(token.expose());
-        }
-        if let Some(endpoint) = &self.endpoint {
-            builder = builder.with_endpoint(self.endpoint_of_bucket(catalog, endpoint)?);
-        }
-        Ok(builder
-            .with_bucket_name(&self.bucket)
-            .with_region(&self.region)
-            .with_virtual_hosted_style_request(!self.is_path_style())
-            .with_client_options(
-                ClientOptions::new()
-                    .with_allow_http(self.allow_http)
-                    .with_connect_timeout(CONNECT_TIMEOUT)
-                    .with_timeout(REQUEST_TIMEOUT),
-            )
-            .with_retry(RetryConfig {
-                backoff: BackoffConfig {
-                    init_backoff: Duration::from_millis(100),
-                    max_backoff: Duration::from_secs(2),
-                    base: 2.0,
-                },
-                max_retries: RETRIES_MAX,
-                retry_timeout: RETRY_TIMEOUT,
-            }))
+        let keys = self.access_key_id.is_some();
+        refuse(
+            keys != self.secret_access_key.is_some(),
+            "access_key_id and secret_access_key must be set together",
+        );
+        refuse(
+            self.session_token.is_some() && !keys,
+            "session_token needs access_key_id and secret_access_key",
+        );
+        refuse(
+            keys && self.profile.is_some(),
+            "access_key_id and profile cannot both be set",
+        );
+        refuse(
+            self.anonymous && (keys || self.profile.is_some() || self.role_arn.is_some()),
+            "anonymous cannot be set with access_key_id, profile or role_arn",
+        );
+        refuse(
+            self.anonymous && self.requester_pays,
+            "requester_pays needs credentials, which anonymous does without",
+        );
+        refuse(
+            self.role_arn.as_ref().is_some_and(|arn| !is_role(arn)),
+            "role_arn must be like arn:aws:iam::123456789012:role/name",
+        );
+        refuse(
+            self.role_arn.is_none() && (self.external_id.is_some() || self.role_session_name.is_some()),
+            "external_id and role_session_name need role_arn",
+        );
+        refuse(
+            self.role_session_name
+                .as_ref()
+                .is_some_and(|name| !is_session_name(name)),
+            "role_session_name must have 2 to 64 characters of A-Z a-z 0-9 _ = , . @ -",
+        );
+        refuse(
+            self.sse_customer_key.as_ref().is_some_and(|key| !is_sse_key(key)),
+            "sse_customer_key must be 32 bytes in base64",
+        );
     }
 
-    fn is_path_style(&self) -> bool {
+    pub(crate) fn is_path_style(&self) -> bool {
         self.path_style.unwrap_or(self.endpoint.is_some())
-    }
-
-    /// The endpoint as the client wants it: in virtual-hosted style the host names the bucket already.
-    fn endpoint_of_bucket(&self, catalog: &str, endpoint: &str) -> Result<String> {
-        let endpoint = endpoint.trim_end_matches('/');
-        if self.is_path_style() {
-            return Ok(endpoint.to_owned());
-        }
-        let wrong = || configuration(format!("catalog {catalog}: endpoint is not a URL"));
-        let mut url = Url::parse(endpoint).map_err(|_| wrong())?;
-        let host = url.host_str().ok_or_else(wrong)?;
-        let host = format!("{}.{host}", self.bucket);
-        url.set_host(Some(&host)).map_err(|_| wrong())?;
-        Ok(url.as_str().trim_end_matches('/').to_owned())
     }
 }
 
-fn endpoint_problem(endpoint: &str, allow_http: bool) -> Option<&'static str> {
+fn is_role(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    matches!(parts[..], ["arn", _, "iam", "", account, role]
+        if account.len() == 12 && role.strip_prefix("role/").is_some_and(|name| !name.is_empty()))
+}
+
+fn is_session_name(name: &str) -> bool {
+    (2..=64).contains(&name.len())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_=,.@-".contains(c))
+}
+
+fn is_sse_key(key: &Secret) -> bool {
+    STANDARD
+        .decode(key.expose())
+        .is_ok_and(|bytes| bytes.len() == SSE_KEY_BYTES)
+}
+
+fn endpoint_problem(endpoint: &str, allow_http: bool, path_style: bool) -> Option<&'static str> {
     let Ok(url) = Url::parse(endpoint) else {
         return Some("endpoint must be a URL, such as https://s3.example.com");
     };
     if !url.username().is_empty() || url.password().is_some() {
         return Some("endpoint must not hold credentials; set access_key_id and secret_access_key");
+    }
+    if !path_style && !matches!(url.host(), Some(url::Host::Domain(_))) {
+        return Some("path_style = false needs an endpoint with a host name");
     }
     match url.scheme() {
         "https" => None,
@@ -186,20 +225,29 @@ fn endpoint_problem(endpoint: &str, allow_http: bool) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn options() -> S3Options {
+    pub(crate) fn options() -> S3Options {
         S3Options {
             bucket: "lake".into(),
             prefix: "tpch/".into(),
             endpoint: Some("http://127.0.0.1:9000".into()),
-            region: default_region(),
+            region: None,
             allow_http: true,
             path_style: None,
             access_key_id: Some(Secret::new("id")),
             secret_access_key: Some(Secret::new("secret")),
             session_token: None,
+            profile: None,
+            role_arn: None,
+            external_id: None,
+            role_session_name: None,
+            anonymous: false,
+            requester_pays: false,
+            sse_customer_key: None,
         }
     }
 
@@ -247,18 +295,48 @@ mod tests {
     }
 
     #[test]
-    fn the_host_names_the_bucket_unless_path_style() {
-        let mut options = options();
-        let endpoint = "https://s3.example.com:444/";
+    fn credentials_that_contradict_each_other_are_refused() {
+        let wrong = S3Options {
+            profile: Some("x".into()),
+            anonymous: true,
+            requester_pays: true,
+            role_arn: Some("admin".into()),
+            role_session_name: Some("a b".into()),
+            sse_customer_key: Some(Secret::new("c2hvcnQ=")),
+            ..options()
+        };
         assert_eq!(
-            options.endpoint_of_bucket("lake", endpoint).unwrap(),
-            "https://s3.example.com:444"
+            problem(wrong),
+            "catalog lake: access_key_id and profile cannot both be set; anonymous cannot be set with access_key_id, \
+             profile or role_arn; requester_pays needs credentials, which anonymous does without; role_arn must be like \
+             arn:aws:iam::123456789012:role/name; role_session_name must have 2 to 64 characters of A-Z a-z 0-9 _ = , . \
+             @ -; sse_customer_key must be 32 bytes in base64"
         );
-        options.path_style = Some(false);
+        let lonely = S3Options {
+            external_id: Some(Secret::new("partner")),
+            path_style: Some(false),
+            ..options()
+        };
         assert_eq!(
-            options.endpoint_of_bucket("lake", endpoint).unwrap(),
-            "https://lake.s3.example.com:444"
+            problem(lonely),
+            "catalog lake: path_style = false needs an endpoint with a host name; external_id and role_session_name \
+             need role_arn"
         );
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let shown = format!(
+            "{:?}",
+            S3Options {
+                external_id: Some(Secret::new("partner")),
+                ..options()
+            }
+            .open("lake")
+        );
+        for secret in ["secret", "partner"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
     }
 
     #[tokio::test]

@@ -4,6 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers panic")]
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod chain;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod laws;
 
 use std::sync::Arc;
@@ -42,16 +50,14 @@ impl TestStore {
     }
 
     fn options(&self, prefix: &str) -> S3Options {
+        let text = format!(
+            "bucket = {:?}\nprefix = {prefix:?}\nendpoint = {:?}\nallow_http = true\n",
+            self.bucket, self.endpoint
+        );
         S3Options {
-            bucket: self.bucket.clone(),
-            prefix: prefix.to_owned(),
-            endpoint: Some(self.endpoint.clone()),
-            region: "us-east-1".to_owned(),
-            allow_http: true,
-            path_style: None,
             access_key_id: Some(Secret::new(&self.access_key)),
             secret_access_key: Some(Secret::new(&self.secret_key)),
-            session_token: None,
+            ..toml::from_str(&text).unwrap()
         }
     }
 
