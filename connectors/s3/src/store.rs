@@ -47,13 +47,13 @@ impl S3Store {
 
 impl fmt::Debug for S3Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "S3Store({})", self.settings.bucket())
+        write!(f, "S3Store({})", self.settings.options.bucket)
     }
 }
 
 impl fmt::Display for S3Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}", self.settings.bucket())
+        write!(f, "s3://{}", self.settings.options.bucket)
     }
 }
 

@@ -141,7 +141,7 @@ async fn requester_pays_and_customer_keys_go_with_every_request() {
         .table(&TableName::new("lake", "public", "t"))
         .await
         .unwrap_err();
-    assert_eq!(error.detail_text(), Some("The store answered InvalidRequest."));
+    assert_eq!(error.detail_text(), Some("The store answered with status 400."));
     let (lists, gets): (Vec<_>, Vec<_>) = fake
         .asked()
         .into_iter()

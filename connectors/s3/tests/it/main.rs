@@ -8,8 +8,6 @@ mod answers;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
-mod conformance;
-#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod laws;

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, new_null_array};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
@@ -156,20 +156,6 @@ impl CanonicalTable {
         });
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays.collect())
             .expect("columns have the types and lengths of the schema");
-        Self { columns, rows }
-    }
-
-    /// As [`CanonicalTable::generate`], with NULL wherever a column may hold it.
-    pub fn of_nulls(columns: Vec<Column>, rows: usize, seed: u64) -> Self {
-        let Self { columns, rows } = Self::generate(columns, rows, seed);
-        let schema = rows.schema();
-        let columns_of_rows = schema.fields().iter().zip(rows.columns());
-        let arrays = columns_of_rows.map(|(field, array)| match field.is_nullable() {
-            true => new_null_array(field.data_type(), array.len()),
-            false => Arc::clone(array),
-        });
-        let rows =
-            RecordBatch::try_new(Arc::clone(&schema), arrays.collect()).expect("only values have changed");
         Self { columns, rows }
     }
 

@@ -2,13 +2,10 @@
 //!
 //! A source's test loads a [`CanonicalTable`] of nasty data into the source and calls [`run_laws`] with the table it
 //! got back. Thousands of generated queries are then run with pushdown on, with pushdown off and on an in-memory copy;
-//! the first difference is minimised and shown as SQL with the seed that replays it. [`run_conformance`] checks the rest of
-//! the contract: what a source declares, what it lists, and what it says when something is not there.
+//! the first difference is minimised and shown as SQL with the seed that replays it.
 
 mod canonical;
-mod cases;
 mod compare;
-mod conformance;
 mod contract;
 mod court;
 mod generate;
@@ -23,8 +20,6 @@ mod sides;
 mod values;
 
 pub use canonical::{CanonicalTable, Column, ColumnKind, ROWS, TextKind, column, standard_columns};
-pub use cases::{ConformanceCase, WIDE_COLUMNS};
-pub use conformance::{ConformanceSource, Declared, run_conformance};
 pub use law::{LawOptions, LawSubject, ProviderOf, check_laws, run_laws};
 pub use query::{Condition, FilterPlace, Join, JoinKind, Order, Output, Query};
 pub use report::{LawReport, LawViolation, Shares};

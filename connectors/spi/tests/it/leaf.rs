@@ -335,8 +335,7 @@ async fn time_to_the_first_batch_begins_with_the_first_poll() {
     let nanos = metrics.sum_by_name("time_to_first_batch").unwrap().as_usize();
     assert!((1..1_000_000_000).contains(&nanos), "{nanos} ns");
     assert_eq!(metrics.output_rows(), Some(2));
-    let bytes = metrics.sum_by_name("output_bytes").unwrap().as_usize();
-    assert!(rows.len() == 1 && bytes >= 16, "{bytes} bytes");
+    assert_eq!(rows.len(), 1);
 }
 
 #[tokio::test]

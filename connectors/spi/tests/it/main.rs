@@ -2,7 +2,6 @@
 
 mod codec;
 mod collation;
-mod conformance;
 mod faults;
 mod laws;
 mod leaf;
