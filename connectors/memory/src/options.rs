@@ -15,8 +15,8 @@ const MEMORY_LIMIT_MIB_MAX: usize = 1 << 24;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemoryOptions {
-    /// Most memory of all tables together, in MiB, 1 to 16,777,216, 1024 by default. A statement that would need more is
-    /// refused and changes nothing.
+    /// Most memory of all tables together, in MiB, 1 to 16,777,216. A statement that would need more is refused with
+    /// 53200 and changes nothing.
     pub memory_limit_mib: usize,
 }
 

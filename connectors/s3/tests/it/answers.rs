@@ -34,9 +34,12 @@ async fn refused(reply: fn() -> Reply) -> ConnectorError {
     error
 }
 
+/// An answer, and what is said about it: kind, detail and hint.
+type Case = (fn() -> Reply, ErrorKind, &'static str, &'static str);
+
 #[tokio::test]
 async fn each_refusal_says_what_to_do() {
-    let cases: [(fn() -> Reply, ErrorKind, &str, &str); 8] = [
+    let cases: [Case; 8] = [
         (
             || Reply::error(403, "AccessDenied", ""),
             ErrorKind::NotPermitted,

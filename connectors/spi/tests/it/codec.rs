@@ -22,6 +22,8 @@ use crate::leaf::{connector_error, leaf, looked_up, plan, session};
 use crate::mutation::Mutation;
 use crate::source::CollatedTable;
 
+type Catalogs = BTreeMap<String, Arc<dyn Connector>>;
+
 /// A catalog of tables at hand, with the schema `public`.
 struct Shelf(BTreeMap<String, Arc<dyn Table>>);
 
@@ -68,7 +70,7 @@ fn table(rows: RecordBatch, name: &str) -> Arc<dyn Table> {
 }
 
 /// The catalogs of a worker: `test.public.a` and `test.public.b`.
-fn catalogs(tables: Vec<Arc<dyn Table>>) -> BTreeMap<String, Arc<dyn Connector>> {
+fn catalogs(tables: Vec<Arc<dyn Table>>) -> Catalogs {
     let named = tables
         .into_iter()
         .map(|table| (table.name().table.clone(), table));
@@ -85,20 +87,24 @@ fn sender() -> SessionContext {
     };
     for name in ["a", "b"] {
         let provider = SourceTable::new(table(rows(), name), settings.clone(), Arc::default());
-        context.register_table(name, Arc::new(provider)).unwrap();
+        context
+            .register_table(name, Arc::new(provider))
+            .expect("a free name");
     }
     context
 }
 
-fn worker() -> BTreeMap<String, Arc<dyn Connector>> {
+fn worker() -> Catalogs {
     catalogs(vec![table(rows(), "a"), table(rows(), "b")])
 }
 
 async fn shown(plan: Arc<dyn ExecutionPlan>, context: &SessionContext) -> String {
     let schema = plan.schema();
-    let batches = collect(plan, context.task_ctx()).await.unwrap();
-    let all = concat_batches(&schema, &batches).unwrap();
-    pretty_format_batches(&[all]).unwrap().to_string()
+    let batches = collect(plan, context.task_ctx()).await.expect("rows");
+    let all = concat_batches(&schema, &batches).expect("one schema");
+    pretty_format_batches(&[all])
+        .expect("canonical types")
+        .to_string()
 }
 
 #[tokio::test]
@@ -173,7 +179,7 @@ async fn what_the_reader_does_not_have_is_a_typed_error() {
     };
     let without_name = rows().project(&[0, 1, 10]).unwrap();
     let strict = CollatedTable::new(rows(), &[], Some(Mutation::ExactOnCaseInsensitiveText)).named("a");
-    let cases: [(BTreeMap<String, Arc<dyn Connector>>, ErrorKind, &str); 5] = [
+    let cases: [(Catalogs, ErrorKind, &str); 5] = [
         (
             BTreeMap::new(),
             ErrorKind::UnknownCatalog,
