@@ -177,10 +177,10 @@ async fn hidden_columns_are_at_the_end() {
         &[col("id").in_list((0..5_i64).map(lit).collect(), false)],
     ] {
         assert_eq!(
-            read(&hash, &["_ttl", "name", "_key", "id"], filters).await,
+            whole_ttl(read(&hash, &["_ttl", "name", "_key", "id"], filters).await),
             ["1000|NULL|it:hidden:h:2|2", "NULL|a|it:hidden:h:1|1"]
         );
-        assert_eq!(read(&hash, &["_ttl"], filters).await, ["1000", "NULL"]);
+        assert_eq!(whole_ttl(read(&hash, &["_ttl"], filters).await), ["1000", "NULL"]);
         assert_eq!(
             read(&hash, &["_key"], filters).await,
             ["it:hidden:h:1", "it:hidden:h:2"]
@@ -197,11 +197,21 @@ async fn hidden_columns_are_at_the_end() {
         )
         .await;
     assert_eq!(
-        read(&json, &["id", "a", "_value", "_ttl"], &[]).await,
+        whole_ttl(read(&json, &["id", "a", "_value", "_ttl"], &[]).await),
         ["1|NULL|7b207d|1000", "2|1|7b2261223a317d|NULL"]
     );
-    assert_eq!(read(&json, &["_ttl"], &[]).await, ["1000", "NULL"]);
+    assert_eq!(whole_ttl(read(&json, &["_ttl"], &[]).await), ["1000", "NULL"]);
     server.clear("it:hidden:").await;
+}
+
+/// Rows with a time to live as it was set: the seconds that the test itself has taken are put back.
+fn whole_ttl(rows: Vec<String>) -> Vec<String> {
+    let whole = |value: &str| match value.parse() {
+        Ok(900..=1000) => "1000".to_owned(),
+        _ => value.to_owned(),
+    };
+    let row = |row: String| row.split('|').map(whole).collect::<Vec<_>>().join("|");
+    rows.into_iter().map(row).collect()
 }
 
 #[tokio::test]

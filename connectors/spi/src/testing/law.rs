@@ -98,12 +98,12 @@ impl LawOptions {
         }
     }
 
-    /// The runs that the environment asks for: `CAUSEWAY_LAW_SEED` alone when it is set, else a fixed seed and a fresh
-    /// one, with `CAUSEWAY_LAW_CHECKS` checks in all.
+    /// The runs that the environment asks for: `TEST_LAW_SEED` alone when it is set, else a fixed seed and a fresh
+    /// one, with `TEST_LAW_CHECKS` checks in all.
     pub fn from_env() -> Vec<LawOptions> {
         let number = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-        let checks = number("CAUSEWAY_LAW_CHECKS").unwrap_or(CHECKS);
-        match number("CAUSEWAY_LAW_SEED") {
+        let checks = number("TEST_LAW_CHECKS").unwrap_or(CHECKS);
+        match number("TEST_LAW_SEED") {
             Some(seed) => vec![LawOptions::new(seed, checks)],
             None => {
                 let fresh = u64::from(rand::random::<u32>()) << 16;

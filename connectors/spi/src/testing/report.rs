@@ -157,11 +157,7 @@ impl fmt::Display for LawViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: law broken: {}", self.subject, self.law)?;
         writeln!(f, "  {}", self.sql)?;
-        writeln!(
-            f,
-            "  replay: CAUSEWAY_LAW_SEED={} CAUSEWAY_LAW_CHECKS=1",
-            self.seed
-        )?;
+        writeln!(f, "  replay: TEST_LAW_SEED={} TEST_LAW_CHECKS=1", self.seed)?;
         for line in self.pushed.lines().chain(self.difference.lines()) {
             writeln!(f, "  {line}")?;
         }
