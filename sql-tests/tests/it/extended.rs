@@ -18,8 +18,6 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{Client, NoTls};
 
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
-/// The same for thousands of requests: each is planned, which takes a dev build some 10 ms when other tests run beside it.
-const ALL_ANSWERED_WITHIN: Duration = Duration::from_secs(120);
 
 /// A server over a folder with orders and lineitem of TPC-H at scale 0.01.
 struct Lake {
@@ -356,7 +354,7 @@ async fn two_thousand_requests_in_one_pipeline() {
                 .map(|row| row.get::<_, i64>(0))
         }
     });
-    let answers = tokio::time::timeout(ALL_ANSWERED_WITHIN, futures::future::try_join_all(answers));
+    let answers = tokio::time::timeout(ANSWERED_WITHIN, futures::future::try_join_all(answers));
     assert_eq!(answers.await.expect("in time").unwrap(), asked);
 }
 

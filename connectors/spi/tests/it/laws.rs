@@ -32,7 +32,7 @@ fn subject(mutation: Option<Mutation>) -> LawSubject {
 async fn lawful_source_passes() {
     let subject = subject(None).shares(Shares {
         pushed: 0.5,
-        lookups: 0.25,
+        lookups: 0.3,
         limits: 0.1,
     });
     run_laws(&subject).await;
