@@ -39,7 +39,8 @@ pub struct ServerConfig {
     pub plaintext_allowed: bool,
     /// Most client connections at once; the next one is refused with 53300. At least 1.
     pub connections_max: usize,
-    /// The longest wait for one answer of a source, at least `"100ms"`.
+    /// The longest wait for one answer of a source, at least `"100ms"`; ten times as long where a source computes aggregates or an
+    /// order.
     #[serde(deserialize_with = "deserialize_duration")]
     pub source_timeout: Duration,
     /// How long columns and statistics of a table are remembered; `"0s"` asks each time.

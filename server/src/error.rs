@@ -31,6 +31,8 @@ pub struct QueryError {
     pub position: Option<usize>,
     /// Where in the statement's text, in lines and columns, until the text is at hand.
     pub(crate) span: Option<Span>,
+    /// The literal that is wrong, where nothing else tells the place.
+    pub(crate) literal: Option<String>,
 }
 
 impl QueryError {
@@ -43,6 +45,7 @@ impl QueryError {
             hint: None,
             position: None,
             span: None,
+            literal: None,
         }
     }
 
@@ -93,6 +96,11 @@ impl QueryError {
     pub fn located(mut self, sql: &str) -> Self {
         if let (None, Some(span)) = (self.position, self.span) {
             self.position = character_position(sql, span.start.line, span.start.column);
+        }
+        if let (None, Some(text)) = (self.position, &self.literal) {
+            let quoted = format!("'{}'", text.replace('\'', "''"));
+            let before = sql.find(&quoted).and_then(|at| sql.get(..at));
+            self.position = before.map(|before| before.chars().count() + 1);
         }
         self
     }
@@ -232,7 +240,8 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
     candidates
         .map(|candidate| (edit_distance(&wanted, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= wanted.chars().count().div_ceil(3))
-        .min()
+        // Of those that differ in case, the one that is spelled more alike.
+        .min_by_key(|(distance, candidate)| (*distance, edit_distance(name, candidate), *candidate))
         .map(|(_, candidate)| candidate)
 }
 
@@ -279,6 +288,9 @@ mod tests {
             nearest("custmer", ["customer", "orders"].into_iter()),
             Some("customer")
         );
+        let spellings = ["Orders", "orders", "ORDERS"];
+        assert_eq!(nearest("ordrs", spellings.into_iter()), Some("orders"));
+        assert_eq!(nearest("Ordrs", spellings.into_iter()), Some("Orders"));
         assert_eq!(nearest("xyz", ["customer", "orders"].into_iter()), None);
     }
 }

@@ -68,6 +68,15 @@ impl Client {
     /// Connects with the user, password and database of `config` to a server on this machine.
     pub async fn connect_with(port: u16, mut config: tokio_postgres::Config) -> Result<Self> {
         config.host("127.0.0.1").port(port);
+        Self::open(&config).await
+    }
+
+    /// Connects to the server of a URL.
+    pub async fn connect_url(url: &str) -> Result<Self> {
+        Self::open(&url.parse()?).await
+    }
+
+    async fn open(config: &tokio_postgres::Config) -> Result<Self> {
         let (client, connection) = config.connect(NoTls).await.context("connection refused")?;
         let connection = tokio::spawn(async move {
             // How a connection ends shows in the answers of its queries.

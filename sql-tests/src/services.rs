@@ -1,12 +1,19 @@
 //! Where the real services are: `TEST_*` variables, set by `./test` or by hand after `./test services`.
 
 use std::io::Write;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
+
+/// The longest wait for Redis while tables are loaded.
+const REDIS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// One S3 bucket and the keys to it.
 #[derive(Clone, Debug)]
@@ -34,6 +41,15 @@ impl S3 {
             .build()?;
         Ok(Arc::new(store))
     }
+}
+
+/// A connection to the Redis at `url`. The driver's own wait of half a second is too short for a busy machine.
+pub async fn redis_connection(url: &str) -> redis::RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(REDIS_PATIENCE))
+        .set_response_timeout(Some(REDIS_PATIENCE));
+    let client = redis::Client::open(url)?;
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// All services of the tests.
@@ -68,6 +84,11 @@ pub fn redis_url() -> Option<String> {
     variable("TEST_REDIS_URL")
 }
 
+/// The URL of PostgreSQL with a user that may create schemas, or `None` after saying that the test is skipped.
+pub fn postgres_url() -> Option<String> {
+    variable("TEST_POSTGRES_URL")
+}
+
 /// The S3 bucket, or `None` after saying that the test is skipped.
 pub fn s3() -> Option<S3> {
     Some(S3 {
@@ -78,14 +99,27 @@ pub fn s3() -> Option<S3> {
     })
 }
 
+/// Whether psql is there; says that the test is skipped if it is not.
+pub fn has_psql() -> bool {
+    let found = Command::new("psql").arg("--version").output().is_ok();
+    if !found {
+        skipped("psql is not installed");
+    }
+    found
+}
+
 fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok();
     if value.is_none() {
-        let test = std::thread::current().name().unwrap_or("test").to_owned();
-        // Not println!: the harness hides what a passing test prints.
-        let _ = writeln!(std::io::stderr(), "{test} ... SKIPPED: {name} is not set");
+        skipped(&format!("{name} is not set"));
     }
     value
+}
+
+fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("test").to_owned();
+    // Not println!: the harness hides what a passing test prints.
+    let _ = writeln!(std::io::stderr(), "{test} ... SKIPPED: {why}");
 }
 
 /// A name no other test uses, fit for a database, a key prefix and a folder.

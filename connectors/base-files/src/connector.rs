@@ -145,7 +145,7 @@ impl FilesConnector {
                 Ok(Some((TablePlace { root, format: None }, None)))
             }
             [] if layout.tables(&name.schema).is_none() && !self.declares_schema(&name.schema) => {
-                Err(unknown_schema(self.files.catalog(), &name.schema))
+                Err(ConnectorError::unknown_schema(self.files.catalog(), &name.schema))
             }
             [] => Ok(None),
             roots => Err(ambiguous(name, roots)),
@@ -159,11 +159,6 @@ impl FilesConnector {
     fn declares_schema(&self, schema: &str) -> bool {
         self.declared.0.keys().any(|(known, _)| known == schema)
     }
-}
-
-fn unknown_schema(catalog: &str, schema: &str) -> ConnectorError {
-    let message = format!("schema {catalog}.{schema} does not exist");
-    ConnectorError::new(ErrorKind::UnknownSchema, message)
 }
 
 fn ambiguous(name: &TableName, roots: &[TableRoot]) -> ConnectorError {
@@ -221,7 +216,7 @@ impl Connector for FilesConnector {
         let layout = self.layout(self.files.listing_ttl()).await?;
         let found = layout.tables(schema);
         if found.is_none() && !self.declares_schema(schema) {
-            return Err(unknown_schema(self.files.catalog(), schema));
+            return Err(ConnectorError::unknown_schema(self.files.catalog(), schema));
         }
         let declared = self.declared.0.keys().filter(|(known, _)| known == schema);
         let declared = declared.map(|(_, table)| table.clone());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_spi::{ConnectorError, ErrorKind, ReadMetrics, Result};
+use causeway_spi::{ConnectorError, ErrorKind, ReadMetrics, Result, counting_tries};
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use object_store::path::Path;
@@ -163,9 +163,16 @@ impl FileStore {
             );
             return Err(invalid_file(&file.location, detail));
         }
-        let bytes = self.request(file, range).await;
         if let Some(metrics) = metrics {
+            // Before it is sent: one that is dropped in the middle has reached the store.
             metrics.requests.add(1);
+        }
+        let request = self.request(file, range);
+        let bytes = match metrics {
+            Some(metrics) => counting_tries(metrics, request).await,
+            None => request.await,
+        };
+        if let Some(metrics) = metrics {
             metrics.bytes.add(bytes.as_ref().map_or(0, Bytes::len));
         }
         if let Err(error) = &bytes

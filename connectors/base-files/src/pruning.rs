@@ -42,19 +42,27 @@ pub(crate) fn verdict(
     if has_integer_arithmetic(expr, schema) {
         return Pushdown::declined(
             "integer arithmetic may overflow, which is an error here and not in a file",
-        );
+        )
+        .hint("Compare the column itself with a value.");
     }
     let is_partition = |name: &str| partition_columns.iter().any(|column| column.name() == name);
     if fields.iter().all(|(_, field)| is_partition(field.name())) {
         return Pushdown::exact("decided by the folder names");
     }
     if format != FileFormat::Parquet {
-        return Pushdown::declined("text files have no bounds");
+        return Pushdown::declined("text files have no bounds")
+            .hint("Parquet files have bounds; folders named column=value leave out files of any format.");
     }
     if fields.iter().any(|(_, field)| field.data_type().is_nested()) {
-        return Pushdown::declined("nested columns have no bounds in the files");
+        return Pushdown::declined("nested columns have no bounds in the files")
+            .hint("A column of its own beside the nested one has bounds.");
     }
-    Pushdown::superset("row groups, pages and bloom filters are pruned; checked again here")
+    let pruned = Pushdown::superset("row groups, pages and bloom filters are pruned; checked again here");
+    let through_functions = expr.exists(|node| Ok(matches!(node, Expr::ScalarFunction(_))));
+    match through_functions {
+        Ok(true) => pruned.hint("The bounds of columns say nothing of functions: compare the column itself."),
+        _ => pruned,
+    }
 }
 
 /// Whether integer columns are added, subtracted, multiplied or negated: a scan would compute it without the check.

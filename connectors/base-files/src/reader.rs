@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use causeway_spi::{ConnectorError, ReadMetrics, source_timeout, with_source_timeout};
+use causeway_spi::{ConnectorError, ReadMetrics, cache_hits, source_timeout, with_source_timeout};
 use datafusion::common::Result as DataFusionResult;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
@@ -112,7 +112,9 @@ impl AsyncFileReader for GuardedReader {
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         let metrics = self.metrics();
+        let hits = cache_hits(&self.metrics_set, self.partition);
         async move {
+            hits.add(usize::from(self.files.cached_footer(&self.file).is_some()));
             let footer = self.files.footer(&self.file, Some(&metrics));
             let footer = with_source_timeout(self.source_timeout, footer)
                 .await

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use bytes::{Buf, Bytes};
-use causeway_spi::{BatchStream, ConnectorError, ErrorKind, ReadContext, Result, Scan};
+use causeway_spi::{BatchStream, ConnectorError, ErrorKind, ReadContext, Result, Scan, with_source_timeout};
 use datafusion::common::ScalarValue;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -178,7 +178,9 @@ async fn next_batch(
 ) -> Result<Option<RecordBatch>> {
     while !decoder.is_full(scan) && !file.ended {
         if file.chunk.is_empty() {
-            match file.content.try_next().await? {
+            // The store is asked within the polls of the content, and only the context knows how long it may take.
+            let next = with_source_timeout(scan.cx.source_timeout, file.content.try_next());
+            match next.await? {
                 Some(chunk) => file.chunk = chunk,
                 None => {
                     file.ended = true;

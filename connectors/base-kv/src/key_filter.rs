@@ -66,7 +66,17 @@ impl KeyColumns {
             .iter()
             .all(|column| on_key(&column.name))
         {
-            return Pushdown::declined(value_reason);
+            let keys: Vec<&str> = self
+                .schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .collect();
+            let hint = format!(
+                "Conditions on the key ({}) find rows without reading the others.",
+                keys.join(", ")
+            );
+            return Pushdown::declined(value_reason).hint(hint);
         }
         match self.compile_one(filter) {
             Some(_) => Pushdown::exact(ON_KEY),

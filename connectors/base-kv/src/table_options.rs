@@ -1,6 +1,8 @@
 //! A table as it is configured: the options, and the definition they make when they fit together.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use causeway_spi::{ConnectorError, Result, TableName};
 use schemars::JsonSchema;
@@ -126,6 +128,40 @@ impl TableOptions {
         }
     }
 
+    /// The tables of `catalog` by name, as far as they are right; what is wrong with the others comes to `problems`.
+    ///
+    /// `refused`: what the source does not have of a table's options.
+    pub fn define_all(
+        tables: &[Self],
+        catalog: &str,
+        schema: &str,
+        refused: impl Fn(&Self) -> Option<String>,
+        problems: &mut Vec<String>,
+    ) -> BTreeMap<String, Arc<TableDefinition>> {
+        let mut defined = BTreeMap::new();
+        for (position, options) in tables.iter().enumerate() {
+            let mut wrong = |problem: &str| {
+                problems.push(format!("tables[{position}] \"{}\": {problem}", options.name));
+            };
+            if options.name.is_empty() {
+                wrong("option name is empty");
+            }
+            if let Some(problem) = refused(options) {
+                wrong(&problem);
+            }
+            match options.define(TableName::new(catalog, schema, &options.name)) {
+                Err(errors) => errors.iter().for_each(|error| wrong(&with_hint(error))),
+                Ok(definition) => {
+                    let same = defined.insert(options.name.clone(), Arc::new(definition));
+                    if same.is_some() {
+                        wrong("another table has the same name");
+                    }
+                }
+            }
+        }
+        defined
+    }
+
     fn column(&self, options: &ColumnOptions) -> Result<ColumnDefinition> {
         let (mut column, field, path) = match options {
             ColumnOptions::Short(text) => (ColumnDefinition::parse(text)?, None, None),
@@ -246,6 +282,14 @@ impl TableOptions {
                 column.column_type
             ))
         })
+    }
+}
+
+/// A problem with what to do about it, in one fragment.
+fn with_hint(error: &ConnectorError) -> String {
+    match error.hint_text() {
+        Some(hint) => format!("{} ({})", error.message(), hint.trim_end_matches('.')),
+        None => error.message().to_owned(),
     }
 }
 

@@ -6,16 +6,21 @@
 //!   that hold in three-valued logic, so below AND and OR a superset stays a superset.
 //! - AND sends what it can: without the other members it is a superset. OR needs every member.
 //! - A literal NULL makes a comparison NULL: never true. NULL leaves IN lists; a NULL in NOT IN makes it never true.
-//! - Column against literal, of one canonical type; a cast around the column or a second column is declined.
+//! - Column against literal, of one canonical type, or against a column of its kind ([`columns`]); a cast around a column
+//!   is declined, unless it only makes a number wider.
 //! - Integers ([`numbers`]): exact. Decimals: exact, bound with a cast. Floats: declined.
 //! - Text ([`text`]): `=` and IN in the indexed and the binary form, the rest in the binary form, or plainly where the
 //!   collation compares bytes. Bytes: exact.
-//! - Days and times ([`temporal`]): `=` and IN are exact; ranges and inequalities let zero dates through: supersets.
-//! - IS NULL and IS NOT NULL: exact, except where a zero date is NULL only here.
+//! - Days and times ([`temporal`]): exact; ranges and inequalities have a guard against zero dates beside them.
+//! - IS NULL and IS NOT NULL: exact; a zero date is NULL.
 //! - Columns of sources with dynamic types ([`dynamic`]): what does not fit is looked for, or kept out.
 
+pub(crate) mod advice;
+mod columns;
 mod dynamic;
+pub(crate) mod joins;
 mod numbers;
+pub(crate) mod operators;
 mod pattern;
 mod temporal;
 #[cfg(test)]
@@ -39,6 +44,18 @@ const DEPTH_MAX: usize = 48;
 const VALUES_MAX: usize = 4_000;
 /// Most reasons that one verdict lists.
 const REASONS_MAX: usize = 3;
+/// What a reason begins with where only some members of a condition are sent.
+const SENT_IN_PART: &str = "sent in part: ";
+/// What a reason begins with where a type is not compared.
+const UNKNOWN_TYPE: &str = "type ";
+const OTHER_REASON: &str = "this expression is not known to mean the same there";
+const BARE_REASON: &str = "only comparisons of a bare column are sent";
+const CAST_REASON: &str = "a cast of the column is not known to mean the same there";
+const LIST_REASON: &str = "only lists of literals are sent";
+const CASE_REASON: &str = "letter case is not folded alike there and here";
+const ESCAPE_REASON: &str = "only the backslash is known as an escape character";
+const PATTERN_REASON: &str = "only literal patterns are sent";
+const TYPES_REASON: &str = "column and literal are of different types";
 
 /// The verdict on one filter over the columns of `schema`, and the condition to send unless it is declined.
 ///
@@ -47,20 +64,30 @@ pub fn judge(expr: &Expr, schema: &Schema, profiles: &[ColumnProfile]) -> (Pushd
     let judged = Judge { schema, profiles }.condition(expr, Sense::Is, 0);
     match judged {
         Judged::Pushed { condition, .. } if condition.values_len() > VALUES_MAX => (
-            Pushdown::declined(format!("more than {VALUES_MAX} literals are not sent")),
+            Pushdown::declined(format!("more than {VALUES_MAX} literals are not sent"))
+                .hint("Put the values into a table and join with it: its keys are looked up."),
             None,
         ),
         Judged::Pushed {
             condition,
             exact: true,
             reasons,
-        } => (Pushdown::exact(reasons.join("; ")), Some(condition)),
+        } => (advised(Pushdown::exact, &reasons.join("; ")), Some(condition)),
         Judged::Pushed {
             condition,
             exact: false,
             reasons,
-        } => (Pushdown::superset(reasons.join("; ")), Some(condition)),
-        Judged::Declined(reason) => (Pushdown::declined(reason), None),
+        } => (advised(Pushdown::superset, &reasons.join("; ")), Some(condition)),
+        Judged::Declined(reason) => (advised(Pushdown::declined, &reason), None),
+    }
+}
+
+/// A verdict with its reason, and what a user can do about it.
+fn advised(verdict: fn(String) -> Pushdown, reason: &str) -> Pushdown {
+    let pushdown = verdict(reason.to_owned());
+    match advice::advice(reason) {
+        Some(hint) => pushdown.hint(hint),
+        None => pushdown,
     }
 }
 
@@ -197,7 +224,7 @@ impl Judge<'_> {
             Expr::IsNotNull(inner) => self.null_test(inner, sense.flipped_if(true)),
             Expr::Like(like) => self.like(like, sense),
             Expr::Column(_) => self.truth(expr, sense),
-            _ => Judged::declined("this expression is not known to mean the same there"),
+            _ => Judged::declined(OTHER_REASON),
         }
     }
 
@@ -240,10 +267,25 @@ impl Judge<'_> {
         let (column, comparison, value) = match (left, right) {
             (Expr::Literal(value, _), other) => (other, comparison.mirrored(), value),
             (other, Expr::Literal(value, _)) => (other, comparison, value),
-            _ => return Judged::declined("only comparisons of a column with a literal are sent"),
+            _ => return self.compared_columns(left, comparison, right),
         };
         match self.column(column) {
             Ok((index, profile)) => compares(index, profile, comparison, value),
+            Err(reason) => Judged::Declined(reason),
+        }
+    }
+
+    /// Two columns of one kind.
+    fn compared_columns(&self, left: &Expr, comparison: Comparison, right: &Expr) -> Judged {
+        let sides = self
+            .column(widened(left, self.schema))
+            .and_then(|left| Ok((left, self.column(widened(right, self.schema))?)));
+        match sides {
+            Ok(((left, left_profile), (right, right_profile))) => columns::compares(
+                (left, &left_profile.kind),
+                comparison,
+                (right, &right_profile.kind),
+            ),
             Err(reason) => Judged::Declined(reason),
         }
     }
@@ -257,7 +299,7 @@ impl Judge<'_> {
         for member in &list.list {
             match member {
                 Expr::Literal(value, _) => values.push(value),
-                _ => return Judged::declined("only lists of literals are sent"),
+                _ => return Judged::declined(LIST_REASON),
             }
         }
         equals_any(index, profile, &values, sense.flipped_if(list.negated))
@@ -283,25 +325,28 @@ impl Judge<'_> {
                 | ColumnKind::DateTime { zero_dates: true, .. }
                 | ColumnKind::Timestamp { zero_dates: true, .. },
                 sense,
-            ) => match sense {
-                Sense::Is => Judged::declined("zero dates are NULL here and not there"),
-                Sense::IsNot => Judged::superset(condition, temporal::ZERO_DATES_REASON),
-            },
+            ) => {
+                let condition = RemoteExpr::IsReal {
+                    index,
+                    negated: sense == Sense::Is,
+                };
+                Judged::exact(condition, temporal::ZERO_DATES_REASON)
+            }
             _ => Judged::exact(condition, "NULL is the same there"),
         }
     }
 
     fn like(&self, like: &Like, sense: Sense) -> Judged {
         if like.case_insensitive {
-            return Judged::declined("letter case is not folded alike there and here");
+            return Judged::declined(CASE_REASON);
         }
         if like.escape_char.is_some_and(|escape| escape != '\\') {
-            return Judged::declined("only the backslash is known as an escape character");
+            return Judged::declined(ESCAPE_REASON);
         }
         let pattern = match like.pattern.as_ref() {
             Expr::Literal(value, _) if value.is_null() => return Judged::constant(false),
             Expr::Literal(value, _) => value,
-            _ => return Judged::declined("only literal patterns are sent"),
+            _ => return Judged::declined(PATTERN_REASON),
         };
         match self.column(&like.expr) {
             Ok((index, profile)) => {
@@ -321,9 +366,9 @@ impl Judge<'_> {
         let name = match expr {
             Expr::Column(column) => &column.name,
             Expr::Cast(_) | Expr::TryCast(_) => {
-                return Err("a cast of the column is not known to mean the same there".into());
+                return Err(CAST_REASON.into());
             }
-            _ => return Err("only comparisons of a bare column are sent".into()),
+            _ => return Err(BARE_REASON.into()),
         };
         let found = self.schema.index_of(name).ok();
         let profile = found.and_then(|index| self.profiles.get(index));
@@ -331,6 +376,18 @@ impl Judge<'_> {
             .zip(profile)
             .ok_or_else(|| format!("column \"{name}\" is unknown").into())
     }
+}
+
+/// A column of integers without the cast that makes it as wide as another.
+fn widened<'a>(expr: &'a Expr, schema: &Schema) -> &'a Expr {
+    if let Expr::Cast(cast) = expr
+        && let Expr::Column(column) = cast.expr.as_ref()
+        && let Ok(field) = schema.field_with_name(&column.name)
+        && operators::keeps_values(field.data_type(), cast.field.data_type())
+    {
+        return &cast.expr;
+    }
+    expr
 }
 
 /// The members of a chain of one operator, however deep it leans, in order.
@@ -372,7 +429,7 @@ fn all_of(members: Vec<Judged>) -> Judged {
     match (conditions.is_empty(), declined) {
         (true, reason) => Judged::Declined(reason.unwrap_or(Cow::Borrowed("an empty condition is not sent"))),
         (false, Some(reason)) => {
-            reasons.insert(0, format!("sent in part: {reason}").into());
+            reasons.insert(0, format!("{SENT_IN_PART}{reason}").into());
             Judged::Pushed {
                 condition: RemoteExpr::And(conditions),
                 exact: false,
@@ -493,11 +550,11 @@ fn equals_any(index: usize, profile: &ColumnProfile, values: &[&ScalarValue], se
 
 fn opaque(profile: &ColumnProfile) -> Judged {
     Judged::declined(format!(
-        "type {} is not known to compare alike there",
+        "{UNKNOWN_TYPE}{} is not known to compare alike there",
         profile.native_type
     ))
 }
 
 fn other_type() -> Judged {
-    Judged::declined("column and literal are of different types")
+    Judged::declined(TYPES_REASON)
 }

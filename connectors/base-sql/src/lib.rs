@@ -4,12 +4,17 @@
 //! statements and key lookups are made here. Nothing in this crate knows a driver.
 //!
 //! On a query's path: [`SqlTable`] answers `pushdown` with [`judge`], and `read` or `get` with a [`RemoteSelect`] that
-//! is printed once and handed to the backend.
+//! is printed once and handed to the backend. Where the backend is a [`PartReader`], large scans are split by ranges of
+//! the table's key.
 
 mod dynamic;
+mod estimate;
+mod key_statements;
 mod law;
 mod print;
 mod profile;
+mod ranges;
+mod reading;
 mod remote;
 mod sql_table;
 
@@ -17,5 +22,10 @@ pub use dynamic::{DynamicProfile, Fit, IndexCollation, ValueClass};
 pub use law::{judge, key_condition};
 pub use print::{Dialect, Statement, statement_tag};
 pub use profile::{ColumnKind, ColumnProfile, TextEncoding, TextOrder, TextProfile};
-pub use remote::{ColumnForm, Comparison, RemoteColumn, RemoteExpr, RemoteSelect, RemoteValue, ValueForm};
+pub use ranges::{OnePart, PartReader, SqlPart};
+pub use reading::spawned;
+pub use remote::{
+    Arithmetic, ColumnForm, Comparison, RemoteColumn, RemoteExpr, RemoteScalar, RemoteSelect, RemoteSortKey,
+    RemoteSource, RemoteValue, ValueForm,
+};
 pub use sql_table::{SqlBackend, SqlRead, SqlTable, SqlTableParts, Statements};

@@ -4,10 +4,12 @@
 //! user ever becomes part of the SQL that is sent.
 
 use arrow::util::display::array_value_to_string;
-use causeway_spi::scalar_text;
+use causeway_spi::{AggregateFunction, JoinKind, TableName, scalar_text};
 use datafusion::common::ScalarValue;
 
-use crate::remote::{ColumnForm, RemoteColumn, RemoteExpr, RemoteSelect, RemoteValue, ValueForm};
+use crate::remote::{
+    ColumnForm, RemoteColumn, RemoteExpr, RemoteScalar, RemoteSelect, RemoteSource, RemoteValue, ValueForm,
+};
 
 /// The dialects that can be printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,7 @@ pub fn statement_tag(query_id: &str) -> String {
 impl RemoteSelect {
     /// Prints the statement to send; it begins with a comment that holds the query's id.
     pub fn print(&self, dialect: Dialect, query_id: &str) -> Statement {
-        let mut printer = Printer::new(self, dialect, Literals::Bound);
+        let mut printer = Printer::new(dialect, Literals::Bound);
         printer.sql = format!("/* causeway {} */ ", statement_tag(query_id));
         printer.select(self);
         Statement {
@@ -83,10 +85,31 @@ impl RemoteSelect {
 
     /// Prints the statement for a reader: literals in their place, long lists cut.
     pub fn text(&self, dialect: Dialect) -> String {
-        let mut printer = Printer::new(self, dialect, Literals::Shown);
+        let mut printer = Printer::new(dialect, Literals::Shown);
         printer.select(self);
         printer.sql
     }
+}
+
+/// Prints the statement for the least and the greatest value of a column of `table`.
+pub(crate) fn print_bounds(table: &TableName, column: &str, dialect: Dialect) -> Statement {
+    let quoted = |name: &str| {
+        let mut quoted = String::new();
+        quote_into(&mut quoted, dialect.quote(), name);
+        quoted
+    };
+    let column = quoted(column);
+    let (schema, table) = (quoted(&table.schema), quoted(&table.table));
+    Statement {
+        sql: format!("SELECT MIN({column}) AS c0, MAX({column}) AS c1 FROM {schema}.{table}"),
+        params: Vec::new(),
+    }
+}
+
+/// Whether WHERE has been printed.
+enum Where {
+    Begun,
+    Missing,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,8 +118,19 @@ enum Literals {
     Shown,
 }
 
+/// How the columns of what is being read are called.
+#[derive(Clone, Copy)]
+enum Names<'a> {
+    /// Each by its own name.
+    Table(&'a [String]),
+    /// `c0`, `c1`, ...
+    Outputs,
+    /// `l.c0`, `l.c1`, ..., and after so many `r.c0`, `r.c1`, ...
+    Sides(usize),
+}
+
 struct Printer<'a> {
-    columns: &'a [String],
+    names: Names<'a>,
     dialect: Dialect,
     literals: Literals,
     sql: String,
@@ -104,9 +138,9 @@ struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    fn new(select: &'a RemoteSelect, dialect: Dialect, literals: Literals) -> Self {
+    fn new(dialect: Dialect, literals: Literals) -> Self {
         Self {
-            columns: &select.columns,
+            names: Names::Outputs,
             dialect,
             literals,
             sql: String::new(),
@@ -114,30 +148,146 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn select(&mut self, select: &RemoteSelect) {
+    fn select(&mut self, select: &'a RemoteSelect) {
+        let around = self.names;
+        self.names = match &select.source {
+            RemoteSource::Table { columns, .. } => Names::Table(columns),
+            RemoteSource::Query(_) => Names::Outputs,
+            RemoteSource::Join { left, .. } => Names::Sides(left.outputs.len()),
+        };
         self.sql.push_str("SELECT ");
         if select.outputs.is_empty() {
             self.sql.push_str("1 AS c0");
         }
-        for (position, &index) in select.outputs.iter().enumerate() {
+        for (position, output) in select.outputs.iter().enumerate() {
             if position > 0 {
                 self.sql.push_str(", ");
             }
-            self.column_name(index);
+            self.scalar(output);
             self.sql.push_str(&format!(" AS c{position}"));
         }
         self.sql.push_str(" FROM ");
-        self.identifier(&select.table.schema);
-        self.sql.push('.');
-        self.identifier(&select.table.table);
-        for (position, filter) in select.filters.iter().enumerate() {
-            self.sql.push_str(if position == 0 { " WHERE " } else { " AND " });
+        let mut joint = match self.source(&select.source) {
+            Where::Begun => " AND ",
+            Where::Missing => " WHERE ",
+        };
+        for filter in &select.filters {
+            self.sql.push_str(joint);
             self.condition(filter, Place::InsideAnd);
+            joint = " AND ";
+        }
+        for position in 0..select.groups.unwrap_or(0) {
+            // By position: a group key with a literal in it would not be known again, and a name may be a column's.
+            self.sql.push_str(if position == 0 { " GROUP BY " } else { ", " });
+            self.sql.push_str(&(position + 1).to_string());
+        }
+        for (position, key) in select.order.iter().enumerate() {
+            self.sql.push_str(if position == 0 { " ORDER BY " } else { ", " });
+            let direction = if key.ascending { "" } else { " DESC" };
+            // NULLs are less than all values there.
+            if let Some(nulls_first) = key.nulls_first.filter(|&first| first != key.ascending) {
+                self.scalar(&key.value);
+                self.sql.push_str(if nulls_first {
+                    " IS NULL DESC, "
+                } else {
+                    " IS NULL, "
+                });
+            }
+            self.scalar(&key.value);
+            self.sql.push_str(direction);
         }
         if let Some(limit) = select.limit {
             // No source counts further.
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             self.sql.push_str(&format!(" LIMIT {limit}"));
+        }
+        self.names = around;
+    }
+
+    /// Prints what is read, and what a join of it alone asks in WHERE.
+    fn source(&mut self, source: &'a RemoteSource) -> Where {
+        match source {
+            RemoteSource::Table { name, .. } => {
+                self.identifier(&name.schema);
+                self.sql.push('.');
+                self.identifier(&name.table);
+            }
+            RemoteSource::Query(select) => self.enclosed(select, "t"),
+            RemoteSource::Join {
+                left,
+                right,
+                kind,
+                on,
+            } => {
+                self.enclosed(left, "l");
+                let (before, joint, after) = match kind {
+                    JoinKind::Inner => (" JOIN ", " ON ", ""),
+                    JoinKind::Left => (" LEFT JOIN ", " ON ", ""),
+                    JoinKind::Semi => (" WHERE EXISTS (SELECT 1 FROM ", " WHERE ", ")"),
+                    JoinKind::Anti => (" WHERE NOT EXISTS (SELECT 1 FROM ", " WHERE ", ")"),
+                };
+                self.sql.push_str(before);
+                self.enclosed(right, "r");
+                self.sql.push_str(joint);
+                self.members(on, " AND ", Place::InsideAnd);
+                self.sql.push_str(after);
+                if matches!(kind, JoinKind::Semi | JoinKind::Anti) {
+                    return Where::Begun;
+                }
+            }
+        }
+        Where::Missing
+    }
+
+    fn enclosed(&mut self, select: &'a RemoteSelect, name: &str) {
+        self.sql.push('(');
+        self.select(select);
+        self.sql.push_str(&format!(") AS {name}"));
+    }
+
+    fn scalar(&mut self, scalar: &RemoteScalar) {
+        match scalar {
+            RemoteScalar::Column(column) => self.column(*column),
+            RemoteScalar::Value(value) => self.value(value),
+            RemoteScalar::Arithmetic {
+                left,
+                operator,
+                right,
+            } => {
+                self.sql.push('(');
+                self.scalar(left);
+                self.sql.push_str(&format!(" {} ", operator.sql()));
+                self.scalar(right);
+                self.sql.push(')');
+            }
+            RemoteScalar::Case { branches, otherwise } => {
+                self.sql.push_str("CASE");
+                for (when, then) in branches {
+                    self.sql.push_str(" WHEN ");
+                    self.condition(when, Place::InsideAnd);
+                    self.sql.push_str(" THEN ");
+                    self.scalar(then);
+                }
+                if let Some(otherwise) = otherwise {
+                    self.sql.push_str(" ELSE ");
+                    self.scalar(otherwise);
+                }
+                self.sql.push_str(" END");
+            }
+            RemoteScalar::Aggregate {
+                function,
+                argument,
+                distinct,
+            } => {
+                let distinct = if *distinct { "DISTINCT " } else { "" };
+                self.sql
+                    .push_str(&format!("{}({distinct}", function_name(*function)));
+                match argument {
+                    Some(argument) => self.scalar(argument),
+                    None => self.sql.push('*'),
+                }
+                self.sql.push(')');
+            }
         }
     }
 
@@ -153,15 +303,32 @@ impl<'a> Printer<'a> {
                 self.sql.push_str(&format!(" {} ", comparison.sql()));
                 self.value(value);
             }
+            RemoteExpr::CompareColumns {
+                left,
+                comparison,
+                right,
+            } => {
+                self.column(*left);
+                self.sql.push_str(&format!(" {} ", comparison.sql()));
+                self.column(*right);
+            }
             RemoteExpr::In {
                 column,
                 values,
                 negated,
             } => {
+                // MariaDB reads NOT IN by the ranges between the values, and takes a value below a column's least for that
+                // least: with an index it misses rows. It makes no ranges of this form.
+                let (before, list, after) = match (*negated, self.dialect) {
+                    (false, _) => ("", " IN (", ")"),
+                    (true, Dialect::Sqlite) => ("", " NOT IN (", ")"),
+                    (true, Dialect::MySql) => ("(", " IN (", ")) IS FALSE"),
+                };
+                self.sql.push_str(before);
                 self.column(*column);
-                self.sql.push_str(if *negated { " NOT IN (" } else { " IN (" });
+                self.sql.push_str(list);
                 self.list(values);
-                self.sql.push(')');
+                self.sql.push_str(after);
             }
             RemoteExpr::Like {
                 column,
@@ -178,6 +345,11 @@ impl<'a> Printer<'a> {
                 self.column_name(*index);
                 let comparison = if *negated { "<>" } else { "=" };
                 self.sql.push_str(&format!(") {comparison} '{name}'"));
+            }
+            RemoteExpr::IsReal { index, negated } => {
+                self.sql.push('(');
+                self.is_real(*index);
+                self.sql.push_str(if *negated { ") IS NOT TRUE" } else { ")" });
             }
             RemoteExpr::IsNull(index) => self.null_test(*index, " IS NULL"),
             RemoteExpr::IsNotNull(index) => self.null_test(*index, " IS NOT NULL"),
@@ -222,6 +394,17 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// Whether a day is in the calendar: a source may hold day 0 of a month, or day 31 of each.
+    fn is_real(&mut self, index: usize) {
+        self.sql.push_str("DAYOFMONTH(");
+        self.column_name(index);
+        self.sql.push_str(") BETWEEN 1 AND DAYOFMONTH(LAST_DAY(");
+        self.column_name(index);
+        self.sql.push_str(")) AND YEAR(");
+        self.column_name(index);
+        self.sql.push_str(") > 0");
+    }
+
     fn constant(&mut self, value: bool) {
         self.sql.push_str(match (self.dialect, value) {
             (Dialect::MySql, true) => "TRUE",
@@ -254,10 +437,17 @@ impl<'a> Printer<'a> {
     }
 
     fn column(&mut self, column: RemoteColumn) {
+        if column.form == ColumnForm::RealDate {
+            self.sql.push_str("CASE WHEN ");
+            self.is_real(column.index);
+            self.sql.push_str(" THEN ");
+            self.column_name(column.index);
+            self.sql.push_str(" END");
+            return;
+        }
         let (before, after) = match (self.dialect, column.form) {
-            (_, ColumnForm::Plain) | (Dialect::MySql, ColumnForm::NoCase | ColumnForm::RightTrimmed) => {
-                ("", "")
-            }
+            (_, ColumnForm::Plain | ColumnForm::RealDate)
+            | (Dialect::MySql, ColumnForm::NoCase | ColumnForm::RightTrimmed) => ("", ""),
             (Dialect::Sqlite, ColumnForm::NoCase) => ("", " COLLATE NOCASE"),
             (Dialect::Sqlite, ColumnForm::RightTrimmed) => ("", " COLLATE RTRIM"),
             (Dialect::Sqlite, _) => ("", " COLLATE BINARY"),
@@ -274,8 +464,14 @@ impl<'a> Printer<'a> {
     }
 
     fn column_name(&mut self, index: usize) {
-        let name = &self.columns[index];
-        quote_into(&mut self.sql, self.dialect.quote(), name);
+        match self.names {
+            Names::Table(columns) => quote_into(&mut self.sql, self.dialect.quote(), &columns[index]),
+            Names::Outputs => self.sql.push_str(&format!("c{index}")),
+            Names::Sides(left) => match index.checked_sub(left) {
+                None => self.sql.push_str(&format!("l.c{index}")),
+                Some(index) => self.sql.push_str(&format!("r.c{index}")),
+            },
+        }
     }
 
     fn identifier(&mut self, name: &str) {
@@ -313,6 +509,15 @@ impl<'a> Printer<'a> {
 enum Place {
     InsideAnd,
     InsideOr,
+}
+
+fn function_name(function: AggregateFunction) -> &'static str {
+    match function {
+        AggregateFunction::Count => "COUNT",
+        AggregateFunction::Sum => "SUM",
+        AggregateFunction::Min => "MIN",
+        AggregateFunction::Max => "MAX",
+    }
 }
 
 fn quote_into(sql: &mut String, quote: char, name: &str) {

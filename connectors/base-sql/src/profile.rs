@@ -16,6 +16,8 @@ pub struct ColumnProfile {
     pub kind: ColumnKind,
     /// Whether the source allows NULL.
     pub nullable: bool,
+    /// Whether the source looks at all of a value when it sorts and groups, and not at its beginning only.
+    pub sorted_whole: bool,
 }
 
 /// The families of columns that the law book tells apart.
@@ -85,6 +87,8 @@ pub enum TextEncoding {
     Utf8ThreeBytes,
     /// MySQL's `latin1`: Windows-1252 whose five holes hold the control characters of the same number.
     Latin1,
+    /// The bytes of UTF-8, of which the source does not know that they are text.
+    Utf8Bytes,
     /// A known character set in which several byte sequences may decode to one character: only its conversion to
     /// UTF-8 may be compared.
     Converted,
@@ -100,13 +104,13 @@ impl TextEncoding {
 
     /// Whether the stored bytes must be converted to become UTF-8.
     pub fn needs_convert(self) -> bool {
-        !matches!(self, Self::Utf8 | Self::Utf8ThreeBytes)
+        !matches!(self, Self::Utf8 | Self::Utf8ThreeBytes | Self::Utf8Bytes)
     }
 
     /// Whether a column of this encoding can hold `text` unchanged.
     pub fn holds(self, text: &str) -> bool {
         match self {
-            Self::Utf8 | Self::Converted | Self::Unknown => true,
+            Self::Utf8 | Self::Utf8Bytes | Self::Converted | Self::Unknown => true,
             Self::Utf8ThreeBytes => text.chars().all(|character| u32::from(character) <= 0xFFFF),
             Self::Latin1 => text.chars().all(is_latin1),
         }

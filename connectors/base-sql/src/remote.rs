@@ -4,23 +4,107 @@
 
 use std::sync::Arc;
 
-use causeway_spi::TableName;
+use causeway_spi::{AggregateFunction, JoinKind, TableName};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
 
-/// `SELECT outputs FROM table WHERE every filter LIMIT n`.
+/// `SELECT outputs FROM source WHERE every filter GROUP BY groups ORDER BY order LIMIT n`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoteSelect {
     /// Where the rows are.
-    pub table: TableName,
-    /// The names of all columns of the table: what column indexes refer to.
-    pub columns: Arc<[String]>,
-    /// The columns to return, in order; empty to return a constant for each row.
-    pub outputs: Vec<usize>,
-    /// The conditions: all of them hold for a returned row.
+    pub source: RemoteSource,
+    /// What to return, in order; empty to return a constant for each row.
+    pub outputs: Vec<RemoteScalar>,
+    /// The conditions: all of them hold for a row that is read.
     pub filters: Vec<RemoteExpr>,
+    /// How many of the first outputs are group keys; all others are aggregates then. `None`: rows are not grouped.
+    pub groups: Option<usize>,
+    /// The order in which a limit counts.
+    pub order: Vec<RemoteSortKey>,
     /// At most this many rows.
     pub limit: Option<usize>,
+}
+
+/// What a statement reads: the columns of its expressions are those of this.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RemoteSource {
+    /// A table.
+    Table {
+        /// Its name.
+        name: TableName,
+        /// The names of all its columns.
+        columns: Arc<[String]>,
+    },
+    /// The rows of another statement; column `i` is its output `i`.
+    Query(Box<RemoteSelect>),
+    /// The rows of two statements that meet. The columns are the outputs of the left one, then those of the right one, which
+    /// only `on` may name where the kind gives rows of the left side alone.
+    Join {
+        /// The left side.
+        left: Box<RemoteSelect>,
+        /// The right side.
+        right: Box<RemoteSelect>,
+        /// Which rows it gives.
+        kind: JoinKind,
+        /// The conditions: all of them hold for two rows that meet; at least one.
+        on: Vec<RemoteExpr>,
+    },
+}
+
+/// A value computed of a row, or of a group of rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RemoteScalar {
+    /// A column.
+    Column(RemoteColumn),
+    /// A literal.
+    Value(RemoteValue),
+    /// `left operator right`, of integers or decimals.
+    Arithmetic {
+        /// The left side.
+        left: Box<RemoteScalar>,
+        /// The operator.
+        operator: Arithmetic,
+        /// The right side.
+        right: Box<RemoteScalar>,
+    },
+    /// The value of the first condition that is true, else another value or NULL.
+    Case {
+        /// Conditions and their values; at least one.
+        branches: Vec<(RemoteExpr, RemoteScalar)>,
+        /// The other value.
+        otherwise: Option<Box<RemoteScalar>>,
+    },
+    /// An aggregate of a group.
+    Aggregate {
+        /// What is computed.
+        function: AggregateFunction,
+        /// Of what; `None`: of the rows.
+        argument: Option<Box<RemoteScalar>>,
+        /// Whether equal values count once.
+        distinct: bool,
+    },
+}
+
+/// The arithmetic that sources share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// `+`
+    Plus,
+    /// `-`
+    Minus,
+    /// `*`
+    Multiply,
+}
+
+/// One key of an order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteSortKey {
+    /// What is compared.
+    pub value: RemoteScalar,
+    /// Whether the least comes first.
+    pub ascending: bool,
+    /// Where NULLs stand, if the value can be NULL.
+    pub nulls_first: Option<bool>,
 }
 
 /// A condition. NOT does not occur: the law book pushes it inwards, so that a superset can never be negated.
@@ -36,6 +120,15 @@ pub enum RemoteExpr {
         comparison: Comparison,
         /// The right side.
         value: RemoteValue,
+    },
+    /// `column op column`.
+    CompareColumns {
+        /// The left side.
+        left: RemoteColumn,
+        /// The operator.
+        comparison: Comparison,
+        /// The right side.
+        right: RemoteColumn,
     },
     /// `column [NOT] IN (values)`; at least one value, none of them NULL.
     In {
@@ -62,6 +155,13 @@ pub enum RemoteExpr {
         /// The class, in the source's word.
         name: &'static str,
         /// Whether it must be another, or NULL.
+        negated: bool,
+    },
+    /// Whether a day, or a day with a time, is one of the calendar from year 1 on, or, `negated`, is not or is NULL.
+    IsReal {
+        /// The column.
+        index: usize,
+        /// Whether it must not be.
         negated: bool,
     },
     /// `column IS NULL`.
@@ -105,6 +205,8 @@ pub struct RemoteColumn {
 pub enum ColumnForm {
     /// The column itself, under its own rules.
     Plain,
+    /// The day, or the day with a time, if it is one of the calendar from year 1 on; else NULL.
+    RealDate,
     /// The bytes of a column that is stored in UTF-8.
     Bytes,
     /// A text under the collation that leaves out the case of ASCII letters.
@@ -175,10 +277,120 @@ impl RemoteExpr {
     /// How many values the printed condition binds.
     pub fn values_len(&self) -> usize {
         match self {
-            Self::Constant(_) | Self::StorageClass { .. } | Self::IsNull(_) | Self::IsNotNull(_) => 0,
+            Self::Constant(_)
+            | Self::CompareColumns { .. }
+            | Self::StorageClass { .. }
+            | Self::IsReal { .. }
+            | Self::IsNull(_)
+            | Self::IsNotNull(_) => 0,
             Self::Compare { .. } | Self::Like { .. } => 1,
             Self::In { values, .. } => values.len(),
             Self::And(members) | Self::Or(members) => members.iter().map(Self::values_len).sum(),
+        }
+    }
+}
+
+impl RemoteSelect {
+    /// The rows of `table`, of whose `columns` those at `outputs` are returned.
+    pub fn of_table(table: TableName, columns: Arc<[String]>, outputs: &[usize]) -> Self {
+        Self::of(RemoteSource::Table { name: table, columns }, outputs)
+    }
+
+    /// The rows of `source`, of whose columns those at `outputs` are returned.
+    pub(crate) fn of(source: RemoteSource, outputs: &[usize]) -> Self {
+        Self {
+            source,
+            outputs: outputs.iter().copied().map(RemoteScalar::column).collect(),
+            filters: Vec::new(),
+            groups: None,
+            order: Vec::new(),
+            limit: None,
+        }
+    }
+
+    /// How many values the printed statement binds.
+    pub fn values_len(&self) -> usize {
+        let outputs = self.outputs.iter().map(RemoteScalar::values_len);
+        let filters = self.filters.iter().map(RemoteExpr::values_len);
+        let order = self.order.iter().map(|key| 2 * key.value.values_len());
+        self.source.values_len() + outputs.chain(filters).chain(order).sum::<usize>()
+    }
+
+    /// The statement itself, or the one that it reads, where it asks for all rows and columns of that and nothing else.
+    pub(crate) fn flattened(self) -> Self {
+        let RemoteSource::Query(inner) = &self.source else {
+            return self;
+        };
+        let plain = |(index, output): (usize, &RemoteScalar)| *output == RemoteScalar::column(index);
+        let whole = self.outputs.len() == inner.outputs.len() && self.outputs.iter().enumerate().all(plain);
+        let unlimited = match (self.limit, inner.limit) {
+            (None, _) => true,
+            (Some(here), Some(below)) => below <= here,
+            (Some(_), None) => false,
+        };
+        let bare = self.filters.is_empty() && self.groups.is_none() && self.order.is_empty();
+        match (self.source, whole && unlimited && bare) {
+            (RemoteSource::Query(inner), true) => *inner,
+            (source, _) => Self { source, ..self },
+        }
+    }
+}
+
+impl RemoteSource {
+    /// How many tables are read.
+    pub(crate) fn tables_len(&self) -> usize {
+        match self {
+            Self::Table { .. } => 1,
+            Self::Query(select) => select.source.tables_len(),
+            Self::Join { left, right, .. } => left.source.tables_len() + right.source.tables_len(),
+        }
+    }
+
+    /// How many values its printed form binds.
+    pub(crate) fn values_len(&self) -> usize {
+        match self {
+            Self::Table { .. } => 0,
+            Self::Query(select) => select.values_len(),
+            Self::Join { left, right, on, .. } => {
+                let on = on.iter().map(RemoteExpr::values_len);
+                left.values_len() + right.values_len() + on.sum::<usize>()
+            }
+        }
+    }
+}
+
+impl RemoteScalar {
+    /// The column at `index`, as it is.
+    pub(crate) fn column(index: usize) -> Self {
+        Self::Column(RemoteColumn {
+            index,
+            form: ColumnForm::Plain,
+        })
+    }
+
+    fn values_len(&self) -> usize {
+        match self {
+            Self::Column(_) => 0,
+            Self::Value(_) => 1,
+            Self::Arithmetic { left, right, .. } => left.values_len() + right.values_len(),
+            Self::Case { branches, otherwise } => {
+                let branches = branches
+                    .iter()
+                    .map(|(when, then)| when.values_len() + then.values_len());
+                branches.sum::<usize>() + otherwise.as_ref().map_or(0, |otherwise| otherwise.values_len())
+            }
+            Self::Aggregate { argument, .. } => argument.as_ref().map_or(0, |argument| argument.values_len()),
+        }
+    }
+}
+
+impl Arithmetic {
+    /// Its spelling in SQL.
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Self::Plus => "+",
+            Self::Minus => "-",
+            Self::Multiply => "*",
         }
     }
 }

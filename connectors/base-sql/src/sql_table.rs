@@ -3,6 +3,8 @@
 //! `read` sends one statement; `get` sends one per batch of keys, one after another on one connection, each with every
 //! pushed filter of the scan beside the keys, so that a lookup gives the rows of the scan restricted to the keys.
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,18 +12,31 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use causeway_spi::{
-    BatchStream, ConnectorError, ErrorKind, Filter, Lookup, Pushdown, ReadContext, Result, Scan, Split,
-    Table, TableName, TableStatistics, check_canonical,
+    BatchStream, ConnectorError, Derived, ErrorKind, Filter, Join, JoinKind, Lookup, Operator, Operators,
+    Pushdown, ReadContext, Result, Scan, Split, Table, TableName, TableStatistics, check_canonical,
+    scan_rows,
 };
-use datafusion::common::ScalarValue;
+use tokio::sync::OnceCell;
 
-use crate::law::{judge, key_condition};
-use crate::print::{Dialect, Statement};
-use crate::profile::ColumnProfile;
-use crate::remote::{RemoteExpr, RemoteSelect};
+use crate::estimate::{Side, Sides, aggregated, joined, limited};
+use crate::key_statements::KeyStatements;
+use crate::law::advice::operator_advice;
+use crate::law::joins::{joined_profiles, meets};
+use crate::law::judge;
+use crate::law::operators::{Columns, Computed};
+use crate::print::{Dialect, Statement, print_bounds};
+use crate::profile::{ColumnKind, ColumnProfile};
+use crate::ranges::{KeyRanges, OnePart, PartReader, SqlPart, one_part, splits_text};
+use crate::remote::{RemoteExpr, RemoteSelect, RemoteSource};
 
 /// Most keys of one statement: MariaDB turns lists of 1,000 into a subquery, MySQL's optimizer has a memory limit.
 const KEYS_PER_STATEMENT_MAX: usize = 500;
+
+/// Most literals below an operator that are sent.
+const DERIVED_VALUES_MAX: usize = 4_000;
+
+/// Most tables of one statement: MySQL joins 61, SQLite 64, and both take long to plan as many.
+const TABLES_MAX: usize = 16;
 
 /// The statements of one read, printed as they are needed.
 pub type Statements = Box<dyn Iterator<Item = Result<Statement>> + Send + Sync>;
@@ -38,6 +53,8 @@ pub struct SqlRead {
     pub columns: Vec<ColumnProfile>,
     /// Whether each row has one value more behind these: its id, for errors about its other values.
     pub row_ids: bool,
+    /// Which range of the scan this is, if it is one of several; `statements` then is the one for this range.
+    pub part: Option<SqlPart>,
 }
 
 /// A source that runs printed statements.
@@ -47,6 +64,11 @@ pub trait SqlBackend: Send + Sync + fmt::Debug + 'static {
 
     /// Runs the statements of `read` when the stream is first polled, and stops at the source when it is dropped.
     fn run(&self, read: SqlRead, cx: &ReadContext) -> BatchStream;
+
+    /// The backend as one that reads scans in parts, if it can.
+    fn parts(&self) -> Option<&dyn PartReader> {
+        None
+    }
 }
 
 /// What a connector knows of a table when it has loaded it.
@@ -71,11 +93,15 @@ pub struct SqlTable<B> {
     name: TableName,
     schema: SchemaRef,
     profiles: Arc<[ColumnProfile]>,
-    column_names: Arc<[String]>,
+    source: RemoteSource,
     statistics: Arc<TableStatistics>,
     keys: Vec<Vec<usize>>,
-    /// Whether `column_names` has one name more: the row's id.
+    /// Whether `source` has one column more: the row's id.
     row_ids: bool,
+    /// The column by whose ranges scans are split, or why they are not.
+    range_key: Result<usize, OnePart>,
+    /// The least and the greatest value of that column when a large scan was first planned: enough to balance parts.
+    key_bounds: OnceCell<Option<(i128, i128)>>,
 }
 
 impl<B: SqlBackend> SqlTable<B> {
@@ -99,15 +125,21 @@ impl<B: SqlBackend> SqlTable<B> {
                 keys.push(columns);
             }
         }
+        let source = RemoteSource::Table {
+            name: name.clone(),
+            columns: profiles.iter().map(|profile| profile.name.clone()).collect(),
+        };
         Ok(Self {
             backend,
             name,
-            column_names: profiles.iter().map(|profile| profile.name.clone()).collect(),
+            source,
             schema,
             profiles: profiles.into(),
             statistics: Arc::new(statistics),
             keys,
             row_ids: false,
+            range_key: Err("the source is read by one connection".into()),
+            key_bounds: OnceCell::new(),
         })
     }
 
@@ -115,9 +147,53 @@ impl<B: SqlBackend> SqlTable<B> {
     #[must_use]
     pub fn with_row_id(mut self, name: &str) -> Self {
         let names = self.profiles.iter().map(|profile| profile.name.as_str());
-        self.column_names = names.chain([name]).map(ToOwned::to_owned).collect();
+        self.source = RemoteSource::Table {
+            name: self.name.clone(),
+            columns: names.chain([name]).map(ToOwned::to_owned).collect(),
+        };
         self.row_ids = true;
         self
+    }
+
+    /// Has large scans split by ranges of column `range_key`, which is the first one of an index and never NULL, or says
+    /// why they are not. What is no integer here is no such column.
+    #[must_use]
+    pub fn with_range_key(mut self, range_key: Result<usize, OnePart>) -> Self {
+        self.range_key =
+            range_key.and_then(
+                |column| match self.profiles.get(column).map(|profile| &profile.kind) {
+                    Some(ColumnKind::Integer) => Ok(column),
+                    _ => Err("the primary key does not begin with an integer".into()),
+                },
+            );
+        self
+    }
+
+    /// The ranges for `scan`, or why it is read in one part.
+    async fn ranges(&self, scan: &Scan, parts: &dyn PartReader) -> Result<KeyRanges, OnePart> {
+        let column = self.range_key.clone()?;
+        if scan.limit.is_some() {
+            return Err("a limit".into());
+        }
+        let rows = scan_rows(&self.statistics, scan).ok_or("an unknown number of rows")?;
+        let parts_max = parts.parts_max(rows)?;
+        let name = &self.profiles[column].name;
+        let statement = print_bounds(&self.name, name, self.backend.dialect());
+        let bounds = self
+            .key_bounds
+            .get_or_try_init(|| parts.bounds(&statement))
+            .await?;
+        let ranges = KeyRanges::between(column, bounds.ok_or("an empty table")?, parts_max);
+        match ranges.count() {
+            1 => Err("all rows have one key".into()),
+            _ => Ok(ranges),
+        }
+    }
+
+    /// The column of [`SqlTable::with_range_key`] and its name.
+    fn range_column(&self) -> Option<(usize, &str)> {
+        let column = *self.range_key.as_ref().ok()?;
+        Some((column, &self.profiles.get(column)?.name))
     }
 
     /// The statement for `scan`: its columns, its pushed filters and, where all of them are exact, its limit.
@@ -137,15 +213,19 @@ impl<B: SqlBackend> SqlTable<B> {
             })
             .collect::<Result<Vec<RemoteExpr>>>()?;
         Ok(RemoteSelect {
-            table: self.name.clone(),
-            columns: Arc::clone(&self.column_names),
-            outputs: self.outputs(scan),
-            filters,
+            filters: guards_last(filters),
             limit: scan.limit.filter(|_| scan.all_exact()),
+            ..RemoteSelect::of(self.source.clone(), &self.outputs(scan))
         })
     }
 
-    fn run(&self, scan: &Scan, statements: Statements, cx: &ReadContext) -> Result<BatchStream> {
+    fn run(
+        &self,
+        scan: &Scan,
+        statements: Statements,
+        part: Option<SqlPart>,
+        cx: &ReadContext,
+    ) -> Result<BatchStream> {
         let columns = scan
             .projection
             .iter()
@@ -158,6 +238,7 @@ impl<B: SqlBackend> SqlTable<B> {
             schema: scan.projected_schema(),
             columns,
             row_ids: self.row_ids && !scan.projection.is_empty(),
+            part,
         };
         Ok(self.backend.run(read, cx))
     }
@@ -201,18 +282,48 @@ impl<B: SqlBackend> Table for SqlTable<B> {
         judge(filter.expr(), &self.schema, &self.profiles).0
     }
 
-    async fn read(&self, scan: &Scan, _split: &Split, cx: &ReadContext) -> Result<BatchStream> {
+    async fn splits(&self, scan: &Scan) -> Result<Vec<Split>> {
+        let Some(parts) = self.backend.parts() else {
+            return Ok(vec![Split::whole()]);
+        };
+        Ok(match self.ranges(scan, parts).await {
+            Ok(ranges) => ranges.splits(self.range_column().map_or("", |(_, name)| name)),
+            Err(reason) => vec![one_part(&reason)],
+        })
+    }
+
+    fn splits_text(&self, splits: &[Split]) -> Option<String> {
+        splits_text(splits, self.backend.parts()?.moment())
+    }
+
+    async fn read(&self, scan: &Scan, split: &Split, cx: &ReadContext) -> Result<BatchStream> {
         let select = self.select(scan)?;
-        if values_len(&select) > self.backend.dialect().values_max() {
+        let dialect = self.backend.dialect();
+        // A range has two bounds.
+        if select.values_len() + 2 > dialect.values_max() {
             return Err(self.too_many_values());
         }
-        let statement = select.print(self.backend.dialect(), &cx.query_id);
-        self.run(scan, Box::new(std::iter::once(Ok(statement))), cx)
+        let part = KeyRanges::of(split, &self.name, self.range_column())?.map(|ranges| {
+            let query_id = Arc::clone(&cx.query_id);
+            SqlPart::new(
+                split.index,
+                ranges,
+                self.name.clone(),
+                select.clone(),
+                dialect,
+                query_id,
+            )
+        });
+        let statement = match &part {
+            Some(part) => part.statement(split.index..split.index + 1),
+            None => select.flattened().print(dialect, &cx.query_id),
+        };
+        self.run(scan, Box::new(std::iter::once(Ok(statement))), part, cx)
     }
 
     fn remote_text(&self, scan: &Scan) -> String {
         match self.select(scan) {
-            Ok(select) => select.text(self.backend.dialect()),
+            Ok(select) => select.flattened().text(self.backend.dialect()),
             Err(error) => error.message().to_owned(),
         }
     }
@@ -220,6 +331,167 @@ impl<B: SqlBackend> Table for SqlTable<B> {
     fn lookup(&self) -> Option<&dyn Lookup> {
         (!self.keys.is_empty()).then_some(self)
     }
+
+    fn is_computed(&self) -> bool {
+        !matches!(self.source, RemoteSource::Table { .. })
+    }
+
+    fn operators(&self) -> Option<&dyn Operators> {
+        Some(self)
+    }
+}
+
+impl<B: SqlBackend> Operators for SqlTable<B> {
+    fn advice(&self, reason: &str) -> Option<&'static str> {
+        operator_advice(reason)
+    }
+
+    fn derive(&self, scan: &Scan, operator: &Operator) -> Result<Derived, Cow<'static, str>> {
+        let below = self.select(scan).map_err(|error| error.message().to_owned())?;
+        let columns = Columns {
+            schema: &self.schema,
+            profiles: &self.profiles,
+            dialect: self.backend.dialect(),
+        };
+        let (computed, schema, statistics) = match operator {
+            Operator::Aggregate(aggregation) => {
+                let statistics = aggregated(&self.statistics, scan, aggregation)?;
+                (
+                    columns.aggregate(below, aggregation)?,
+                    Arc::clone(&aggregation.schema),
+                    statistics,
+                )
+            }
+            Operator::TopN(top) => {
+                let statistics = limited(&self.statistics, scan, top.fetch);
+                (
+                    columns.first(below, scan, top)?,
+                    scan.projected_schema(),
+                    statistics,
+                )
+            }
+            Operator::Join(join) => return self.join(below, scan, join),
+        };
+        let Computed {
+            select,
+            profiles,
+            reason,
+        } = computed;
+        let source = RemoteSource::Query(Box::new(select));
+        self.derived(source, schema, profiles, statistics, Vec::new(), reason)
+    }
+
+    fn shares_source(&self, other: &dyn Operators) -> bool {
+        self.partner(other).is_some()
+    }
+}
+
+impl<B: SqlBackend> SqlTable<B> {
+    /// The table of `other`, if the same backend reads it.
+    fn partner<'a>(&self, other: &'a dyn Operators) -> Option<&'a Self> {
+        let other: &dyn Any = other;
+        let other = other.downcast_ref::<Self>()?;
+        Arc::ptr_eq(&self.backend, &other.backend).then_some(other)
+    }
+
+    /// The table that stands for `join` of `below`, which reads `scan`.
+    fn join(&self, below: RemoteSelect, scan: &Scan, join: &Join) -> Result<Derived, Cow<'static, str>> {
+        let right = join
+            .right
+            .operators()
+            .and_then(|operators| self.partner(operators))
+            .ok_or("the other table is of another source")?;
+        if self.source.tables_len() + right.source.tables_len() > TABLES_MAX {
+            return Err(format!("more than {TABLES_MAX} tables are not joined there").into());
+        }
+        let right_scan = &join.right_scan;
+        let right_below = right
+            .select(right_scan)
+            .map_err(|error| error.message().to_owned())?;
+        let sides = Sides {
+            left: Side {
+                statistics: &self.statistics,
+                scan,
+                keys: &self.keys,
+            },
+            right: Side {
+                statistics: &right.statistics,
+                scan: right_scan,
+                keys: &right.keys,
+            },
+        };
+        let left_profiles = joined_profiles(&self.profiles, scan)?;
+        let right_profiles = joined_profiles(&right.profiles, right_scan)?;
+        let left_count = left_profiles.len();
+        let mut profiles = [left_profiles, right_profiles].concat();
+        let (on, reason) = meets(join, &profiles)?;
+        let statistics = joined(&sides, join.kind, &on)?;
+
+        let given = join.schema.fields().len();
+        profiles.truncate(given);
+        for (index, profile) in profiles.iter_mut().enumerate() {
+            profile.nullable |= join.kind == JoinKind::Left && index >= left_count;
+        }
+        let mut keys = sides.left.joined_keys(0);
+        if join.kind == JoinKind::Inner {
+            keys.extend(sides.right.joined_keys(left_count));
+        }
+        // Other rows of a limited side might be read each time.
+        if below.limit.is_some() || right_below.limit.is_some() {
+            keys.clear();
+        }
+        let source = RemoteSource::Join {
+            left: Box::new(without_row_id(below, scan)),
+            right: Box::new(without_row_id(right_below, right_scan)),
+            kind: join.kind,
+            on,
+        };
+        self.derived(
+            source,
+            Arc::clone(&join.schema),
+            profiles,
+            statistics,
+            keys,
+            reason,
+        )
+    }
+
+    /// A table of the rows that the source computes.
+    fn derived(
+        &self,
+        source: RemoteSource,
+        schema: SchemaRef,
+        profiles: Vec<ColumnProfile>,
+        statistics: TableStatistics,
+        keys: Vec<Vec<usize>>,
+        reason: Cow<'static, str>,
+    ) -> Result<Derived, Cow<'static, str>> {
+        if source.values_len() > DERIVED_VALUES_MAX {
+            return Err(format!("more than {DERIVED_VALUES_MAX} literals are not sent").into());
+        }
+        let table = Self {
+            backend: Arc::clone(&self.backend),
+            name: self.name.clone(),
+            schema,
+            profiles: profiles.into(),
+            source,
+            statistics: Arc::new(statistics),
+            keys,
+            row_ids: false,
+            range_key: Err("the source computes an operator".into()),
+            key_bounds: OnceCell::new(),
+        };
+        Ok(Derived {
+            table: Arc::new(table),
+            reason,
+        })
+    }
+}
+
+/// The statement of a side of a join, with the columns of its scan only.
+fn without_row_id(mut select: RemoteSelect, scan: &Scan) -> RemoteSelect {
+    select.outputs.truncate(scan.projection.len());
+    select.flattened()
 }
 
 #[async_trait]
@@ -246,7 +518,7 @@ impl<B: SqlBackend> Lookup for SqlTable<B> {
         };
         // A text key is bound twice, once for each of its two forms.
         let values_max = self.backend.dialect().values_max();
-        let room = values_max.saturating_sub(values_len(&select)) / (2 * columns.len());
+        let room = values_max.saturating_sub(select.values_len()) / (2 * columns.len());
         if room == 0 {
             return Err(self.too_many_values());
         }
@@ -260,78 +532,53 @@ impl<B: SqlBackend> Lookup for SqlTable<B> {
             next_row: 0,
             keys_max: room.min(KEYS_PER_STATEMENT_MAX),
         };
-        self.run(scan, Box::new(statements), cx)
+        self.run(scan, Box::new(statements), None, cx)
     }
 }
 
-fn values_len(select: &RemoteSelect) -> usize {
-    select.filters.iter().map(RemoteExpr::values_len).sum()
+/// The members of `filters`, in which each guard against days of no calendar stands once, behind all that is cheaper.
+fn guards_last(filters: Vec<RemoteExpr>) -> Vec<RemoteExpr> {
+    let mut guards = Vec::new();
+    let mut others = Vec::new();
+    let members = filters.into_iter().flat_map(|filter| match filter {
+        RemoteExpr::And(members) => members,
+        other => vec![other],
+    });
+    for member in members {
+        match member {
+            guard @ RemoteExpr::IsReal { .. } if guards.contains(&guard) => {}
+            guard @ RemoteExpr::IsReal { .. } => guards.push(guard),
+            other => others.push(other),
+        }
+    }
+    others.extend(guards);
+    others
 }
 
 fn internal(message: String) -> ConnectorError {
     ConnectorError::new(ErrorKind::Internal, message)
 }
 
-/// Prints one statement per batch of keys.
-struct KeyStatements {
-    select: RemoteSelect,
-    dialect: Dialect,
-    query_id: Arc<str>,
-    columns: Vec<usize>,
-    profiles: Arc<[ColumnProfile]>,
-    values: RecordBatch,
-    next_row: usize,
-    keys_max: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl KeyStatements {
-    /// The next batch of keys, padded with its last key to a power of two so that the same text is prepared again.
-    fn next_keys(&mut self) -> Result<Vec<Vec<ScalarValue>>> {
-        let end = self.values.num_rows().min(self.next_row + self.keys_max);
-        let mut keys = (self.next_row..end)
-            .map(|row| {
-                self.values
-                    .columns()
-                    .iter()
-                    .map(|column| ScalarValue::try_from_array(column, row))
-                    .collect()
-            })
-            .collect::<datafusion::common::Result<Vec<Vec<_>>>>()
-            .map_err(|error| internal("a lookup key cannot be read".to_owned()).source(error))?;
-        self.next_row = end;
-        if let Some(last) = keys.last().cloned() {
-            let padded = keys.len().next_power_of_two().min(self.keys_max);
-            keys.resize(padded, last);
-        }
-        Ok(keys)
-    }
-}
-
-impl Iterator for KeyStatements {
-    type Item = Result<Statement>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while self.next_row < self.values.num_rows() {
-            let keys = match self.next_keys() {
-                Ok(keys) => keys,
-                Err(error) => {
-                    self.next_row = self.values.num_rows();
-                    return Some(Err(error));
-                }
-            };
-            let columns: Vec<_> = self
-                .columns
-                .iter()
-                .filter_map(|&index| Some((index, self.profiles.get(index)?)))
-                .collect();
-            // No row of the source can equal any of these keys: the next ones.
-            let Some(condition) = key_condition(&columns, &keys) else {
-                continue;
-            };
-            let mut select = self.select.clone();
-            select.filters.insert(0, condition);
-            return Some(Ok(select.print(self.dialect, &self.query_id)));
-        }
-        None
+    #[test]
+    fn guards_stand_last_and_once() {
+        let real = |negated| RemoteExpr::IsReal { index: 0, negated };
+        let filters = vec![
+            RemoteExpr::And(vec![RemoteExpr::IsNotNull(0), real(false)]),
+            RemoteExpr::And(vec![RemoteExpr::IsNotNull(1), real(false)]),
+            real(true),
+            RemoteExpr::Constant(true),
+        ];
+        let expected = vec![
+            RemoteExpr::IsNotNull(0),
+            RemoteExpr::IsNotNull(1),
+            RemoteExpr::Constant(true),
+            real(false),
+            real(true),
+        ];
+        assert_eq!(guards_last(filters), expected);
     }
 }

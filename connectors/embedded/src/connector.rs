@@ -13,7 +13,8 @@ use causeway_spi::{
 
 use crate::backend::EmbeddedBackend;
 use crate::definition::Relation;
-use crate::format::{PUBLIC, relation, relations, schemas, unknown_schema};
+use crate::format::{PUBLIC, relation, relations, schemas};
+use crate::grants;
 use crate::layout::TableLayout;
 use crate::moment::Moment;
 use crate::store::Catalog;
@@ -53,7 +54,7 @@ impl EmbeddedConnector {
             .moment
             .read(catalog, move |view| relations(view, &name))
             .await?;
-        found.ok_or_else(|| unknown_schema(&catalog.name, schema))
+        found.ok_or_else(|| ConnectorError::unknown_schema(&catalog.name, schema))
     }
 }
 
@@ -74,6 +75,18 @@ impl Connector for EmbeddedConnector {
                     format!("the file of catalog {} could not be opened in time", catalog.name),
                 ))
             })
+    }
+
+    async fn needs(&self) -> Result<Option<String>> {
+        self.shared
+            .catalog
+            .run(|store| Ok(Some(grants::needs(store.path()))))
+            .await
+    }
+
+    async fn excess(&self) -> Result<Vec<String>> {
+        let catalog = &self.shared.catalog;
+        catalog.run(|store| Ok(grants::excess(store.path()))).await
     }
 
     async fn schemas(&self) -> Result<Vec<String>> {

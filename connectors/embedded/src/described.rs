@@ -10,12 +10,13 @@ use causeway_base_kv::{
     ColumnDefinition, ColumnType, KeyTuple, KeyValue, Place, TableDefinition, ValueFormat, printable,
 };
 use causeway_spi::{ConnectorError, ErrorKind, ROW_LOCATOR, Result};
-use redb::WriteTransaction;
+use redb::TableHandle;
 use serde::de::IgnoredAny;
 
 use crate::error::StoreResult;
 use crate::format::KEYS;
 use crate::moment::View;
+use crate::undo::Writing;
 use crate::write::{KEY_BYTES_MAX, duplicate_key, locators};
 
 /// The table with its locators, which are its keys, behind its columns.
@@ -43,7 +44,7 @@ pub(crate) fn located(definition: &TableDefinition) -> Result<TableDefinition> {
 
 /// Adds the rows of `batch`.
 pub(crate) fn insert_batch(
-    write: &WriteTransaction,
+    write: &Writing,
     definition: &TableDefinition,
     batch: &RecordBatch,
 ) -> StoreResult<()> {
@@ -53,11 +54,11 @@ pub(crate) fn insert_batch(
     let parts = parts.collect::<Result<Vec<_>>>()?;
     let options = formats();
     let values = ValueWriter::new(definition, batch, &options)?;
-    let mut keys = write.open_table(KEYS)?;
+    let mut keys = write.entries(KEYS.name())?;
     for row in 0..batch.num_rows() {
         let key = key(definition, &parts, row)?;
         let value = values.write(row)?;
-        if keys.insert(key.as_slice(), value.as_slice())?.is_some() {
+        if keys.insert(&key, &value)? {
             let shown = format!("\"{}\"", printable(&key));
             return Err(duplicate_key(definition.name(), &shown).into());
         }
@@ -67,23 +68,23 @@ pub(crate) fn insert_batch(
 
 /// Deletes the keys that are the only column of `batch`.
 pub(crate) fn delete_batch(
-    write: &WriteTransaction,
+    write: &Writing,
     definition: &TableDefinition,
     batch: &RecordBatch,
 ) -> StoreResult<()> {
-    let mut keys = write.open_table(KEYS)?;
+    let mut keys = write.entries(KEYS.name())?;
     for locator in locators(definition.name(), batch)? {
-        keys.remove(locator.as_slice())?;
+        keys.remove(&locator)?;
     }
     Ok(())
 }
 
 /// Deletes all rows: the keys that are rows, not those that only begin alike.
-pub(crate) fn truncate(write: &WriteTransaction, definition: &TableDefinition) -> StoreResult<()> {
+pub(crate) fn truncate(write: &Writing, definition: &TableDefinition) -> StoreResult<()> {
     let template = definition.template();
     let range = causeway_base_kv::KeyRange::prefix(template.prefix());
     let found = {
-        let view = View::Write(write);
+        let view = View::Write(write.transaction());
         let mut found = Vec::new();
         if let Some(keys) = view.open(KEYS)? {
             for entry in keys.range(&range.low, range.high.as_deref())? {
@@ -95,9 +96,9 @@ pub(crate) fn truncate(write: &WriteTransaction, definition: &TableDefinition) -
         }
         found
     };
-    let mut keys = write.open_table(KEYS)?;
+    let mut keys = write.entries(KEYS.name())?;
     for key in found {
-        keys.remove(key.as_slice())?;
+        keys.remove(&key)?;
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! What the file holds besides rows: its format's version, the schemas and the definitions of the tables made by SQL.
 
 use causeway_spi::{ConnectorError, ErrorKind, TableName};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use crate::definition::{Relation, StoredTable};
 use crate::error::{StoreError, StoreResult};
 use crate::moment::View;
+use crate::undo::Writing;
 
 /// The version of what this file writes down; a file of a later one is refused.
 const VERSION: u64 = 1;
@@ -14,9 +15,10 @@ const VERSION_KEY: &str = "version";
 pub(crate) const PUBLIC: &str = "public";
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("causeway_meta");
-const SCHEMAS: TableDefinition<'_, &str, ()> = TableDefinition::new("causeway_schemas");
+pub(crate) const SCHEMAS: TableDefinition<'_, &str, ()> = TableDefinition::new("causeway_schemas");
 /// By schema and name, the definition as JSON.
-const RELATIONS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("causeway_relations");
+pub(crate) const RELATIONS: TableDefinition<'_, (&str, &str), &str> =
+    TableDefinition::new("causeway_relations");
 /// The keys of the tables that the configuration describes, all in one.
 pub(crate) const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
 
@@ -107,7 +109,7 @@ fn has_schema(view: &View<'_>, schema: &str) -> StoreResult<bool> {
 /// The table or view of that name; errors with `UnknownSchema`.
 pub(crate) fn relation(view: &View<'_>, name: &TableName) -> StoreResult<Option<Relation>> {
     if !has_schema(view, &name.schema)? {
-        return Err(unknown_schema(&name.catalog, &name.schema).into());
+        return Err(ConnectorError::unknown_schema(&name.catalog, &name.schema).into());
     }
     let Some(relations) = view.open(RELATIONS)? else {
         return Ok(None);
@@ -118,66 +120,66 @@ pub(crate) fn relation(view: &View<'_>, name: &TableName) -> StoreResult<Option<
         .transpose()
 }
 
-pub(crate) fn unknown_schema(catalog: &str, schema: &str) -> ConnectorError {
-    ConnectorError::new(
-        ErrorKind::UnknownSchema,
-        format!("schema \"{schema}\" does not exist in catalog {catalog}"),
-    )
-}
-
 pub(crate) fn unknown_table(name: &TableName) -> ConnectorError {
     ConnectorError::new(ErrorKind::UnknownTable, format!("table {name} does not exist"))
 }
 
 /// The definitions, where they can be changed.
 pub(crate) struct Definitions<'txn> {
-    write: &'txn WriteTransaction,
+    write: &'txn Writing,
 }
 
 impl<'txn> Definitions<'txn> {
-    pub(crate) fn of(write: &'txn WriteTransaction) -> Self {
+    pub(crate) fn of(write: &'txn Writing) -> Self {
         Self { write }
     }
 
     pub(crate) fn add_schema(&self, schema: &str) -> StoreResult<()> {
-        self.write.open_table(SCHEMAS)?.insert(schema, ())?;
-        Ok(())
+        let mut schemas = self.write.transaction().open_table(SCHEMAS)?;
+        let before = schemas.insert(schema, ())?.map(|_| ());
+        self.write.note_schema(schema, before)
     }
 
     pub(crate) fn remove_schema(&self, schema: &str) -> StoreResult<()> {
-        self.write.open_table(SCHEMAS)?.remove(schema)?;
-        Ok(())
+        let mut schemas = self.write.transaction().open_table(SCHEMAS)?;
+        let before = schemas.remove(schema)?.map(|_| ());
+        self.write.note_schema(schema, before)
     }
 
     /// The definition of a table. Errors: `UnknownTable`, also for a view.
     pub(crate) fn table(&self, name: &TableName) -> StoreResult<StoredTable> {
-        match relation(&View::Write(self.write), name)? {
+        match relation(&View::Write(self.write.transaction()), name)? {
             Some(Relation::Table(table)) => Ok(table),
             _ => Err(unknown_table(name).into()),
         }
     }
 
     pub(crate) fn put(&self, name: &TableName, relation: &Relation) -> StoreResult<()> {
-        let mut relations = self.write.open_table(RELATIONS)?;
-        relations.insert(
+        let mut relations = self.write.transaction().open_table(RELATIONS)?;
+        let before = relations.insert(
             (name.schema.as_str(), name.table.as_str()),
             relation.to_json()?.as_str(),
         )?;
-        Ok(())
+        let before = before.map(|before| before.value().to_owned());
+        self.write.note_relation(&name.schema, &name.table, before)
     }
 
     /// Takes a definition out. Errors: `UnknownTable`.
     pub(crate) fn remove(&self, name: &TableName) -> StoreResult<Relation> {
-        let mut relations = self.write.open_table(RELATIONS)?;
+        let mut relations = self.write.transaction().open_table(RELATIONS)?;
         let removed = relations.remove((name.schema.as_str(), name.table.as_str()))?;
         let removed = removed.ok_or_else(|| unknown_table(name))?;
-        Relation::from_json(removed.value())
+        let removed = removed.value().to_owned();
+        let relation = Relation::from_json(&removed);
+        self.write
+            .note_relation(&name.schema, &name.table, Some(removed))?;
+        relation
     }
 
-    /// A number that no table has had before.
+    /// A number that no table has had before, nor one that was undone.
     pub(crate) fn next_id(&self) -> StoreResult<u64> {
         const LAST_ID: &str = "last_table_id";
-        let mut meta = self.write.open_table(META)?;
+        let mut meta = self.write.transaction().open_table(META)?;
         let id = meta.get(LAST_ID)?.map_or(0, |id| id.value()) + 1;
         meta.insert(LAST_ID, id)?;
         Ok(id)

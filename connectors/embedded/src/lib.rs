@@ -10,6 +10,7 @@ mod definition;
 mod described;
 mod error;
 mod format;
+mod grants;
 mod layout;
 mod moment;
 mod options;
@@ -18,6 +19,7 @@ mod scan;
 mod store;
 mod table;
 mod transaction;
+mod undo;
 mod write;
 
 pub use options::EmbeddedOptions;

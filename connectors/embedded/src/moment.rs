@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use causeway_spi::{ConnectorError, ErrorKind, Result};
 use redb::{
@@ -13,6 +13,7 @@ use redb::{
 
 use crate::error::{StoreError, StoreResult};
 use crate::store::{Catalog, Store};
+use crate::undo::Writing;
 
 /// The moment of the file that is read.
 #[derive(Debug, Clone)]
@@ -35,9 +36,17 @@ impl fmt::Debug for Pinned {
     }
 }
 
+/// What of a transaction only one thread works with at a time.
+struct Open {
+    /// `None`: it has ended.
+    writing: Option<Writing>,
+    /// How often it was to return to a savepoint.
+    returns: u64,
+}
+
 /// A transaction that writes, until it ends.
 pub(crate) struct OpenTransaction {
-    transaction: Mutex<Option<WriteTransaction>>,
+    open: Mutex<Open>,
     /// The tables of the file that a query within it reads, or has read.
     scanned: Mutex<HashSet<String>>,
 }
@@ -51,7 +60,10 @@ impl fmt::Debug for OpenTransaction {
 impl OpenTransaction {
     pub(crate) fn new(transaction: WriteTransaction) -> Self {
         Self {
-            transaction: Mutex::new(Some(transaction)),
+            open: Mutex::new(Open {
+                writing: Some(Writing::new(transaction)),
+                returns: 0,
+            }),
             scanned: Mutex::default(),
         }
     }
@@ -64,18 +76,42 @@ impl OpenTransaction {
             .contains(rows)
     }
 
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Does `work` with the transaction, alone.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&WriteTransaction) -> StoreResult<T>) -> StoreResult<T> {
-        let transaction = self.transaction.lock().unwrap_or_else(PoisonError::into_inner);
-        work(transaction.as_ref().ok_or_else(ended)?)
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&Writing) -> StoreResult<T>) -> StoreResult<T> {
+        work(self.open().writing.as_ref().ok_or_else(ended)?)
+    }
+
+    /// The same for work that changes something, and was asked for after so many `returns` to savepoints. When a statement
+    /// is cancelled its work may still wait for a thread: it must not come after what undoes it.
+    pub(crate) fn write<T>(
+        &self,
+        returns: u64,
+        work: impl FnOnce(&Writing) -> StoreResult<T>,
+    ) -> StoreResult<T> {
+        let open = self.open();
+        if open.returns != returns {
+            return Err(ended());
+        }
+        work(open.writing.as_ref().ok_or_else(ended)?)
+    }
+
+    /// Returns to a savepoint, for the time `returns`.
+    pub(crate) fn rollback_to(&self, savepoint: usize, returns: u64) -> StoreResult<()> {
+        let mut open = self.open();
+        if open.returns >= returns {
+            return Err(ended());
+        }
+        open.returns = returns;
+        open.writing.as_ref().ok_or_else(ended)?.rollback_to(savepoint)
     }
 
     /// Takes the transaction out, to end it.
-    pub(crate) fn take(&self) -> Option<WriteTransaction> {
-        self.transaction
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    pub(crate) fn take(&self) -> Option<Writing> {
+        self.open().writing.take()
     }
 }
 
@@ -125,7 +161,7 @@ impl Moment {
                 let transaction = pinned.transaction(store)?;
                 work(&View::Read(&transaction))
             }
-            Self::Within(open) => open.with(|transaction| work(&View::Write(transaction))),
+            Self::Within(open) => open.with(|writing| work(&View::Write(writing.transaction()))),
         }
     }
 }

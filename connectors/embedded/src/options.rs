@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use causeway_base_kv::{TableDefinition, TableOptions, ValueFormat};
-use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, TableName};
+use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -79,43 +79,15 @@ impl EmbeddedOptions {
         catalog: &str,
         problems: &mut Vec<String>,
     ) -> BTreeMap<String, Arc<TableDefinition>> {
-        let mut tables = BTreeMap::new();
-        for (position, options) in self.tables.iter().enumerate() {
-            let place = format!("tables[{position}] \"{}\"", options.name);
-            if options.name.is_empty() {
-                problems.push(format!("{place}: option name is empty"));
-            }
-            let name = TableName::new(catalog, PUBLIC, &options.name);
-            if !matches!(options.value, ValueFormat::Json | ValueFormat::String) {
-                problems.push(format!(
-                    "{place}: option value is \"{}\", the embedded store has \"json\" and \"string\" only",
+        let refused = |options: &TableOptions| {
+            let kept = matches!(options.value, ValueFormat::Json | ValueFormat::String);
+            (!kept).then(|| {
+                format!(
+                    "option value is \"{}\", the embedded store has \"json\" and \"string\" only",
                     options.value
-                ));
-            }
-            match options.define(name) {
-                Err(errors) => problems.extend(
-                    errors
-                        .iter()
-                        .map(|error| format!("{place}: {}", with_hint(error))),
-                ),
-                Ok(definition) => {
-                    if tables
-                        .insert(options.name.clone(), Arc::new(definition))
-                        .is_some()
-                    {
-                        problems.push(format!("{place}: another table has the same name"));
-                    }
-                }
-            }
-        }
-        tables
-    }
-}
-
-/// A problem with what to do about it, in one fragment.
-fn with_hint(error: &ConnectorError) -> String {
-    match error.hint_text() {
-        Some(hint) => format!("{} ({})", error.message(), hint.trim_end_matches('.')),
-        None => error.message().to_owned(),
+                )
+            })
+        };
+        TableOptions::define_all(&self.tables, catalog, PUBLIC, refused, problems)
     }
 }

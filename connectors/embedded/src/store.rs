@@ -58,6 +58,11 @@ impl Store {
         store
     }
 
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The open file. Blocks.
     pub(crate) fn database(&self) -> StoreResult<Arc<Database>> {
         let mut open = self.database.lock().unwrap_or_else(PoisonError::into_inner);

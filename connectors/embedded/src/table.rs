@@ -121,7 +121,8 @@ impl Table for EmbeddedTable {
 
     fn pushdown(&self, filter: &Filter) -> Pushdown {
         if self.layout.primary_key.is_empty() {
-            return Pushdown::declined("the table has no primary key");
+            return Pushdown::declined("the table has no primary key")
+                .hint("A table made with a PRIMARY KEY finds rows by conditions on it.");
         }
         self.layout.key_columns.verdict(filter, NO_INDEX)
     }

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use causeway_base_kv::KvTable;
 use causeway_spi::{
-    BatchStream, Connector, ConnectorError, ErrorKind, Result, Table, TableDefinition, TableName,
+    BatchStream, Connector, ConnectorError, ErrorKind, Result, Savepoint, Table, TableDefinition, TableName,
     ViewDefinition, WriteTransaction,
 };
 use futures::StreamExt;
@@ -19,10 +19,11 @@ use crate::connector::{EmbeddedConnector, Shared};
 use crate::definition::{Relation, StoredTable, StoredView};
 use crate::described;
 use crate::error::StoreResult;
-use crate::format::{Definitions, KEYS, PUBLIC, Rows, relation, rows_name, unknown_table};
+use crate::format::{Definitions, KEYS, PUBLIC, relation, rows_name, unknown_table};
 use crate::layout::TableLayout;
 use crate::moment::{Moment, OpenTransaction, ended};
 use crate::table::{EmbeddedTable, Locators, count};
+use crate::undo::Writing;
 use crate::write::{Changes, delete_batch, insert_batch, move_rows, replace_batch};
 
 /// Most bytes of rows that are held back because the statement that makes them still reads.
@@ -36,6 +37,8 @@ pub(crate) struct EmbeddedTransaction {
     /// What was committed when the transaction began: what it sees until it writes.
     before: Moment,
     has_written: bool,
+    /// How often it was to return to a savepoint.
+    returns: u64,
     /// The right to write, given back when the transaction has ended.
     turn: Option<OwnedMutexGuard<()>>,
 }
@@ -48,6 +51,7 @@ impl EmbeddedTransaction {
             open: Arc::new(OpenTransaction::new(open)),
             before: Moment::pinned(),
             has_written: false,
+            returns: 0,
             turn: Some(turn),
         })
     }
@@ -63,11 +67,11 @@ impl EmbeddedTransaction {
     /// Does `work` with the transaction.
     async fn write<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&redb::WriteTransaction) -> StoreResult<T> + Send + 'static,
+        work: impl FnOnce(&Writing) -> StoreResult<T> + Send + 'static,
     ) -> Result<T> {
         self.has_written = true;
-        let open = Arc::clone(&self.open);
-        self.shared.catalog.run(move |_| open.with(work)).await
+        let (open, returns) = (Arc::clone(&self.open), self.returns);
+        self.shared.catalog.run(move |_| open.write(returns, work)).await
     }
 
     /// The table, if the configuration describes it.
@@ -119,7 +123,7 @@ impl EmbeddedTransaction {
         &mut self,
         written: &str,
         rows: BatchStream,
-        work: impl Fn(&redb::WriteTransaction, &RecordBatch) -> StoreResult<()> + Send + Sync + 'static,
+        work: impl Fn(&Writing, &RecordBatch) -> StoreResult<()> + Send + Sync + 'static,
     ) -> Result<u64> {
         let work = Arc::new(work);
         let mut rows = self.settled(rows, written).await?;
@@ -133,10 +137,7 @@ impl EmbeddedTransaction {
     }
 
     /// Ends the transaction where it can take time, and then lets the next one begin.
-    async fn end(
-        mut self,
-        how: impl FnOnce(redb::WriteTransaction) -> StoreResult<()> + Send + 'static,
-    ) -> Result<()> {
+    async fn end(mut self, how: impl FnOnce(Writing) -> StoreResult<()> + Send + 'static) -> Result<()> {
         let (open, turn) = (Arc::clone(&self.open), self.turn.take());
         self.shared
             .catalog
@@ -274,11 +275,19 @@ impl WriteTransaction for EmbeddedTransaction {
                 .write(move |transaction| described::truncate(transaction, &definition))
                 .await;
         }
-        let layout = self.layout(table).await?;
+        let table = table.clone();
         self.write(move |transaction| {
-            transaction.delete_table(Rows::new(&layout.rows))?;
-            transaction.open_table(Rows::new(&layout.rows))?;
-            Ok(())
+            let definitions = Definitions::of(transaction);
+            let mut stored = definitions.table(&table)?;
+            let rows = rows_name(stored.id);
+            transaction.leave(&rows)?;
+            if !transaction.is_noting() {
+                return transaction.make(&rows);
+            }
+            // A savepoint may want the old rows again.
+            stored.id = definitions.next_id()?;
+            transaction.make(&rows_name(stored.id))?;
+            definitions.put(&table, &Relation::Table(stored))
         })
         .await
     }
@@ -290,7 +299,7 @@ impl WriteTransaction for EmbeddedTransaction {
         self.write(move |transaction| {
             let definitions = Definitions::of(transaction);
             stored.id = definitions.next_id()?;
-            transaction.open_table(Rows::new(&rows_name(stored.id)))?;
+            transaction.make(&rows_name(stored.id))?;
             definitions.put(&name, &Relation::Table(stored))
         })
         .await
@@ -303,8 +312,7 @@ impl WriteTransaction for EmbeddedTransaction {
             let definitions = Definitions::of(transaction);
             let stored = definitions.table(&table)?;
             definitions.remove(&table)?;
-            transaction.delete_table(Rows::new(&rows_name(stored.id)))?;
-            Ok(())
+            transaction.leave(&rows_name(stored.id))
         })
         .await
     }
@@ -360,12 +368,27 @@ impl WriteTransaction for EmbeddedTransaction {
             .await
     }
 
+    async fn savepoint(&mut self) -> Result<Savepoint> {
+        let marked = self.write(|transaction| Ok(transaction.savepoint())).await?;
+        Ok(Savepoint(u64::try_from(marked).unwrap_or(u64::MAX)))
+    }
+
+    async fn rollback_to(&mut self, savepoint: Savepoint) -> Result<()> {
+        self.returns += 1;
+        let (open, returns) = (Arc::clone(&self.open), self.returns);
+        let savepoint = usize::try_from(savepoint.0).unwrap_or(usize::MAX);
+        self.shared
+            .catalog
+            .run(move |_| open.rollback_to(savepoint, returns))
+            .await
+    }
+
     async fn commit(self: Box<Self>) -> Result<()> {
-        self.end(|transaction| Ok(transaction.commit()?)).await
+        self.end(Writing::commit).await
     }
 
     async fn rollback(self: Box<Self>) -> Result<()> {
-        self.end(|transaction| Ok(transaction.abort()?)).await
+        self.end(Writing::abort).await
     }
 }
 

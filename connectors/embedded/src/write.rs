@@ -4,12 +4,11 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::util::display::array_value_to_string;
 use causeway_base_kv::{KeyTuple, KeyValue, OrderedKey};
 use causeway_spi::{ConnectorError, ErrorKind, Result, TableName};
-use redb::{ReadableTable, WriteTransaction};
 
 use crate::error::{StoreError, StoreResult};
-use crate::format::Rows;
 use crate::layout::TableLayout;
 use crate::row::RowEncoder;
+use crate::undo::Writing;
 
 /// Longest key in bytes: longer ones would fill pages of their own in every level of the file's tree.
 pub(crate) const KEY_BYTES_MAX: usize = 8 << 10;
@@ -114,16 +113,12 @@ pub(crate) fn duplicate_key(table: &TableName, shown: &str) -> ConnectorError {
 }
 
 /// Adds the rows of `batch`.
-pub(crate) fn insert_batch(
-    write: &WriteTransaction,
-    layout: &TableLayout,
-    batch: &RecordBatch,
-) -> StoreResult<()> {
+pub(crate) fn insert_batch(write: &Writing, layout: &TableLayout, batch: &RecordBatch) -> StoreResult<()> {
     let encoded = Encoded::new(layout, batch)?;
-    let mut rows = write.open_table(Rows::new(&layout.rows))?;
+    let mut rows = write.entries(&layout.rows)?;
     let mut next = match encoded.has_key() {
         true => 0,
-        false => next_number(rows.last()?.map(|(key, _)| key.value().to_vec()))?,
+        false => next_number(rows.last_key()?)?,
     };
     let mut value = Vec::new();
     for row in 0..batch.num_rows() {
@@ -134,7 +129,7 @@ pub(crate) fn insert_batch(
             next += 1;
             (next - 1).to_be_bytes().to_vec()
         };
-        if rows.insert(key.as_slice(), value.as_slice())?.is_some() {
+        if rows.insert(&key, &value)? {
             return Err(duplicate_key(&layout.name, &encoded.shown(row)).into());
         }
     }
@@ -151,14 +146,14 @@ fn next_number(last: Option<Vec<u8>>) -> StoreResult<u64> {
 
 /// Replaces the rows whose locators are the last column of `batch`; those whose keys change wait in `moved`.
 pub(crate) fn replace_batch(
-    write: &WriteTransaction,
+    write: &Writing,
     layout: &TableLayout,
     batch: &RecordBatch,
     moved: &mut Changes,
 ) -> StoreResult<()> {
     let encoded = Encoded::new(layout, batch)?;
     let locators = locators(&layout.name, batch)?;
-    let mut rows = write.open_table(Rows::new(&layout.rows))?;
+    let mut rows = write.entries(&layout.rows)?;
     for (row, locator) in locators.iter().enumerate() {
         let mut value = Vec::new();
         encoded.rows.encode(row, &mut value)?;
@@ -168,9 +163,9 @@ pub(crate) fn replace_batch(
             locator.clone()
         };
         let replaced = if key == *locator {
-            rows.insert(key.as_slice(), value.as_slice())?.is_some()
+            rows.insert(&key, &value)?
         } else {
-            let removed = rows.remove(locator.as_slice())?.is_some();
+            let removed = rows.remove(locator)?;
             let shown = encoded.shown(row);
             moved.bytes += key.len() + value.len() + shown.len();
             moved.rows.push(Moved {
@@ -188,10 +183,10 @@ pub(crate) fn replace_batch(
 }
 
 /// Gives the rows that left their keys the new ones.
-pub(crate) fn move_rows(write: &WriteTransaction, layout: &TableLayout, moved: Changes) -> StoreResult<()> {
-    let mut rows = write.open_table(Rows::new(&layout.rows))?;
+pub(crate) fn move_rows(write: &Writing, layout: &TableLayout, moved: Changes) -> StoreResult<()> {
+    let mut rows = write.entries(&layout.rows)?;
     for Moved { key, row, shown } in moved.rows {
-        if rows.insert(key.as_slice(), row.as_slice())?.is_some() {
+        if rows.insert(&key, &row)? {
             return Err(duplicate_key(&layout.name, &shown).into());
         }
     }
@@ -199,14 +194,10 @@ pub(crate) fn move_rows(write: &WriteTransaction, layout: &TableLayout, moved: C
 }
 
 /// Deletes the rows whose locators are the only column of `batch`.
-pub(crate) fn delete_batch(
-    write: &WriteTransaction,
-    layout: &TableLayout,
-    batch: &RecordBatch,
-) -> StoreResult<()> {
-    let mut rows = write.open_table(Rows::new(&layout.rows))?;
+pub(crate) fn delete_batch(write: &Writing, layout: &TableLayout, batch: &RecordBatch) -> StoreResult<()> {
+    let mut rows = write.entries(&layout.rows)?;
     for locator in locators(&layout.name, batch)? {
-        if rows.remove(locator.as_slice())?.is_none() {
+        if !rows.remove(&locator)? {
             return Err(internal(&layout.name, "a row is gone that was to be deleted").into());
         }
     }

@@ -245,14 +245,18 @@ impl Rows {
     }
 }
 
-/// The batches cut to the rows of `cx`, without the empty ones. Others of the runtime's tasks get their turns between them.
+/// The batches cut to the rows and bytes of `cx`, without the empty ones. Others of the runtime's tasks get their turns
+/// between them.
 fn bounded(
     batches: impl Iterator<Item = Result<RecordBatch>> + Send + 'static,
     cx: &ReadContext,
 ) -> BatchStream {
-    let rows_max = cx.batch_rows.max(1);
+    let (rows_max, bytes_max) = (cx.batch_rows.max(1), cx.batch_bytes);
     let pieces = batches.flat_map(move |batch| match batch {
         Ok(batch) => {
+            // Rows that share their values' memory with others are taken for wider than they are, never for narrower.
+            let row_bytes = batch.get_array_memory_size() / batch.num_rows().max(1);
+            let rows_max = rows_max.min((bytes_max / row_bytes.max(1)).max(1));
             let starts = (0..batch.num_rows()).step_by(rows_max);
             starts
                 .map(|start| Ok(batch.slice(start, rows_max.min(batch.num_rows() - start))))

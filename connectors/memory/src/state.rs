@@ -41,13 +41,13 @@ impl State {
     pub(crate) fn schema(&self, name: &str) -> Result<&Schema> {
         self.schemas
             .get(name)
-            .ok_or_else(|| unknown_schema(&self.catalog, name))
+            .ok_or_else(|| ConnectorError::unknown_schema(&self.catalog, name))
     }
 
     fn schema_mut(&mut self, name: &str) -> Result<&mut Schema> {
         self.schemas
             .get_mut(name)
-            .ok_or_else(|| unknown_schema(&self.catalog, name))
+            .ok_or_else(|| ConnectorError::unknown_schema(&self.catalog, name))
     }
 
     /// The table `name`. Errors: `UnknownTable`, also for a view.
@@ -78,7 +78,7 @@ impl State {
         let removed = self.schemas.remove(name);
         removed
             .map(drop)
-            .ok_or_else(|| unknown_schema(&self.catalog, name))
+            .ok_or_else(|| ConnectorError::unknown_schema(&self.catalog, name))
     }
 
     /// Bytes of all tables.
@@ -91,11 +91,6 @@ impl State {
             })
             .sum()
     }
-}
-
-fn unknown_schema(catalog: &str, schema: &str) -> ConnectorError {
-    let message = format!("schema \"{schema}\" does not exist in catalog {catalog}");
-    ConnectorError::new(ErrorKind::UnknownSchema, message)
 }
 
 fn unknown_table(name: &TableName) -> ConnectorError {

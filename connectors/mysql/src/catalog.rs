@@ -24,7 +24,7 @@ const COLUMNS: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, 
     NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_SET_NAME, COLLATION_NAME, \
     CHARACTER_OCTET_LENGTH \
     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION";
-const TABLE: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS, AVG_ROW_LENGTH, TABLE_COMMENT \
+const TABLE: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS, AVG_ROW_LENGTH, TABLE_COMMENT, ENGINE \
     FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
     AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')";
 const INDEXES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, CARDINALITY, SUB_PART, \
@@ -52,7 +52,7 @@ async fn schema_names(lease: Lease) -> Result<(Vec<String>, Lease)> {
 /// The tables and views of `schema`. Errors: `UnknownSchema`.
 pub(crate) async fn tables(lease: Lease, catalog: &str, schema: &str) -> Result<Vec<String>> {
     if is_hidden(schema) {
-        return Err(unknown_schema(catalog, schema));
+        return Err(ConnectorError::unknown_schema(catalog, schema));
     }
     let (rows, lease) = lease.rows(TABLES, vec![schema.into()]).await?;
     let mut names = Vec::with_capacity(rows.len());
@@ -77,13 +77,26 @@ async fn known_schema(lease: Lease, catalog: &str, schema: &str) -> Result<Lease
         return Ok(lease);
     }
     lease.give_back();
-    Err(unknown_schema(catalog, schema))
+    Err(ConnectorError::unknown_schema(catalog, schema))
 }
 
+/// A table as its server describes it.
+pub(crate) struct Found {
+    /// What base-sql must know.
+    pub(crate) parts: SqlTableParts,
+    /// The engine that stores it; `None` for a view.
+    pub(crate) engine: Option<String>,
+    /// The first column of its primary key.
+    pub(crate) primary: Option<usize>,
+}
+
+/// The name of the index that is the primary key.
+const PRIMARY: &str = "PRIMARY";
+
 /// What is known of table `name`; `None` when its schema has no such table. Errors: `UnknownSchema`.
-pub(crate) async fn table(lease: Lease, name: &TableName) -> Result<Option<SqlTableParts>> {
+pub(crate) async fn table(lease: Lease, name: &TableName) -> Result<Option<Found>> {
     if is_hidden(&name.schema) {
-        return Err(unknown_schema(&name.catalog, &name.schema));
+        return Err(ConnectorError::unknown_schema(&name.catalog, &name.schema));
     }
     let (table, lease) = rows_of(lease, TABLE, name).await?;
     let Some(table) = table.first() else {
@@ -99,7 +112,12 @@ pub(crate) async fn table(lease: Lease, name: &TableName) -> Result<Option<SqlTa
     }
     let columns = columns.iter().map(native_column).collect::<Result<Vec<_>>>()?;
     let indexes = index_prefixes(&indexes, &columns)?;
-    Ok(Some(parts(name, &columns, table, indexes)?))
+    let primary = indexes.iter().find(|prefix| prefix.primary);
+    Ok(Some(Found {
+        engine: value(table, 5)?,
+        primary: primary.and_then(|prefix| prefix.columns.first().copied()),
+        parts: parts(name, &columns, table, indexes)?,
+    }))
 }
 
 /// A view over tables that are gone or that its definer may not read; the server says so in its comment.
@@ -195,6 +213,7 @@ struct IndexPrefix {
     columns: Vec<usize>,
     distinct: Option<u64>,
     unique: bool,
+    primary: bool,
 }
 
 /// Every leading prefix of every ordered index, up to a column that is indexed only in part or as an expression.
@@ -204,7 +223,7 @@ fn index_prefixes(rows: &[Row], columns: &[NativeColumn]) -> Result<Vec<IndexPre
         by_index.entry(value(row, 2)?).or_default().push(row);
     }
     let mut prefixes = Vec::new();
-    for members in by_index.values() {
+    for (index, members) in &by_index {
         let mut leading = Vec::new();
         for row in members {
             let column = value::<Option<String>>(row, 4)?
@@ -219,6 +238,7 @@ fn index_prefixes(rows: &[Row], columns: &[NativeColumn]) -> Result<Vec<IndexPre
                 columns: leading.clone(),
                 distinct: value::<Option<u64>>(row, 5)?.filter(|distinct| *distinct > 0),
                 unique: value::<i64>(row, 3)? == 0 && leading.len() == members.len(),
+                primary: index == PRIMARY,
             });
         }
     }
@@ -229,13 +249,6 @@ fn is_hidden(schema: &str) -> bool {
     HIDDEN_SCHEMAS
         .iter()
         .any(|hidden| hidden.eq_ignore_ascii_case(schema))
-}
-
-fn unknown_schema(catalog: &str, schema: &str) -> ConnectorError {
-    ConnectorError::new(
-        ErrorKind::UnknownSchema,
-        format!("schema {catalog}.{schema} does not exist"),
-    )
 }
 
 /// The value of column `index` of a row of `information_schema`.

@@ -21,12 +21,12 @@ pub(crate) struct MySqlConnector {
 }
 
 impl MySqlConnector {
-    /// The catalog `catalog` on `pool`.
-    pub(crate) fn new(catalog: &str, pool: Arc<Pool>) -> Self {
+    /// The catalog `catalog`, read by `backend`.
+    pub(crate) fn new(catalog: &str, backend: Arc<MySqlBackend>) -> Self {
         Self {
             catalog: catalog.to_owned(),
-            backend: Arc::new(MySqlBackend::new(Arc::clone(&pool))),
-            pool,
+            pool: Arc::clone(backend.pool()),
+            backend,
         }
     }
 }
@@ -61,10 +61,11 @@ impl Connector for MySqlConnector {
     }
 
     async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn Table>>> {
-        let Some(parts) = catalog::table(self.pool.lease().await?, name).await? else {
+        let Some(found) = catalog::table(self.pool.lease().await?, name).await? else {
             return Ok(None);
         };
-        let table = SqlTable::new(Arc::clone(&self.backend), parts)?;
-        Ok(Some(Arc::new(table)))
+        let range_key = self.backend.range_key(&found);
+        let table = SqlTable::new(Arc::clone(&self.backend), found.parts)?;
+        Ok(Some(Arc::new(table.with_range_key(range_key))))
     }
 }

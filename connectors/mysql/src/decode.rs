@@ -20,8 +20,8 @@ use mysql_async::Value;
 pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// Days from 0000-03-01 to 1970-01-01 in the proleptic Gregorian calendar.
 const DAYS_TO_1970: i64 = 719_468;
-/// Digits that 64 bits always hold.
-const U64_DIGITS: usize = 19;
+/// Fewer digits than this always fit 64 bits with a sign.
+const SHORT_DIGITS_END: usize = 19;
 /// Days of 400 years.
 const DAYS_PER_ERA: i64 = 146_097;
 
@@ -32,6 +32,7 @@ pub(crate) struct Batcher {
     columns: Vec<ColumnDecoder>,
     rows: usize,
     bytes: usize,
+    received: usize,
     rows_max: usize,
     bytes_max: usize,
 }
@@ -88,13 +89,14 @@ impl Batcher {
             columns,
             rows: 0,
             bytes: 0,
+            received: 0,
             rows_max: rows_max.max(1),
             bytes_max,
         })
     }
 
-    /// Adds a row; returns its size and, when a bound is reached, the batch that it completes.
-    pub(crate) fn push(&mut self, row: Vec<Option<Value>>) -> Result<(usize, Option<RecordBatch>)> {
+    /// Adds a row; returns the batch that it completes, when a bound is reached.
+    pub(crate) fn push(&mut self, row: Vec<Option<Value>>) -> Result<Option<RecordBatch>> {
         // An empty projection selects a constant: only the row counts.
         if !self.columns.is_empty() && row.len() != self.columns.len() {
             return Err(internal(
@@ -113,8 +115,14 @@ impl Batcher {
         }
         self.rows += 1;
         self.bytes += row_bytes;
+        self.received += row_bytes;
         let full = self.rows >= self.rows_max || self.bytes >= self.bytes_max;
-        Ok((row_bytes, if full { self.finish()? } else { None }))
+        if full { self.finish() } else { Ok(None) }
+    }
+
+    /// About how many bytes have come since the last call.
+    pub(crate) fn take_received(&mut self) -> usize {
+        std::mem::take(&mut self.received)
     }
 
     /// The rows that are left.
@@ -267,6 +275,15 @@ fn integer<T: TryFrom<i64> + TryFrom<u64>>(value: &Value) -> Result<Option<T>, R
         Value::NULL => Ok(None),
         Value::Int(number) => T::try_from(*number).map(Some).map_err(|_| OUT_OF_RANGE),
         Value::UInt(number) => T::try_from(*number).map(Some).map_err(|_| OUT_OF_RANGE),
+        // The sum of integers is a decimal there.
+        Value::Bytes(text) => {
+            let number = std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| text.parse::<i64>().ok());
+            T::try_from(number.ok_or(OUT_OF_RANGE)?)
+                .map(Some)
+                .map_err(|_| OUT_OF_RANGE)
+        }
         _ => Err(OTHER_TYPE),
     }
 }
@@ -278,25 +295,52 @@ fn decimal128(value: &Value, scale: usize) -> Result<Option<i128>, Refusal> {
         Value::Int(number) if scale == 0 => Ok(Some(i128::from(*number))),
         Value::UInt(number) if scale == 0 => Ok(Some(i128::from(*number))),
         Value::Bytes(text) => {
+            // Arithmetic in 64 bits is several times faster, and most decimals are short.
+            if text.len() + scale < SHORT_DIGITS_END {
+                return short_decimal(text, scale).map(|number| Some(i128::from(number)));
+            }
             let (negative, digits) = decimal_digits(text, scale)?;
-            let number = match text.len() + scale < U64_DIGITS {
-                // Arithmetic in 64 bits is several times faster, and most decimals are short.
-                true => i128::from(digits.fold(0_u64, |number, digit| number * 10 + u64::from(digit))),
-                false => {
-                    let mut number: i128 = 0;
-                    for digit in digits {
-                        number = number
-                            .checked_mul(10)
-                            .and_then(|number| number.checked_add(i128::from(digit)))
-                            .ok_or(NOT_A_DECIMAL)?;
-                    }
-                    number
-                }
-            };
+            let mut number: i128 = 0;
+            for digit in digits {
+                number = number
+                    .checked_mul(10)
+                    .and_then(|number| number.checked_add(i128::from(digit)))
+                    .ok_or(NOT_A_DECIMAL)?;
+            }
             Ok(Some(if negative { -number } else { number }))
         }
         _ => Err(OTHER_TYPE),
     }
+}
+
+/// The digits of a decimal that has, with the zeros up to `scale`, fewer than [`SHORT_DIGITS_END`]: in one pass.
+fn short_decimal(text: &[u8], scale: usize) -> Result<i64, Refusal> {
+    let (negative, unsigned) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let mut number: i64 = 0;
+    let mut digits = 0;
+    // How many digits came before the point.
+    let mut whole = None;
+    for byte in unsigned {
+        match byte {
+            b'0'..=b'9' => {
+                number = number * 10 + i64::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if whole.is_none() => whole = Some(digits),
+            _ => return Err(NOT_A_DECIMAL),
+        }
+    }
+    let fraction = digits - whole.unwrap_or(digits);
+    if digits == 0 || fraction > scale {
+        return Err(NOT_A_DECIMAL);
+    }
+    for _ in fraction..scale {
+        number *= 10;
+    }
+    Ok(if negative { -number } else { number })
 }
 
 fn decimal256(value: &Value, scale: usize) -> Result<Option<i256>, Refusal> {

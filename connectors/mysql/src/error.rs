@@ -110,6 +110,11 @@ fn server_error(code: u16, message: &str, doing: Doing<'_>) -> ConnectorError {
         (1044 | 1045 | 1142 | 1143 | 1227 | 1370, _) => {
             (ErrorKind::NotPermitted, format!("permission denied for {object}"))
         }
+        // A snapshot is older than the table's present form.
+        (1412, _) => (
+            ErrorKind::Changed,
+            format!("{object} has changed since it was planned"),
+        ),
         (1205, _) => (
             ErrorKind::Timeout,
             format!("{object} was locked at the server for too long"),
@@ -120,7 +125,11 @@ fn server_error(code: u16, message: &str, doing: Doing<'_>) -> ConnectorError {
         }
         _ => (ErrorKind::Source, format!("could not read {object}")),
     };
-    ConnectorError::new(kind, text).detail(server_says(code, message))
+    let error = ConnectorError::new(kind, text).detail(server_says(code, message));
+    match kind {
+        ErrorKind::Changed => error.hint("Run the query again."),
+        _ => error,
+    }
 }
 
 fn server_says(code: u16, message: &str) -> String {

@@ -2,7 +2,7 @@
 //!
 //! On a query's path: [`MySqlOptions`] opens the catalog without connecting; `catalog` reads the tables' columns,
 //! indexes and sizes; base-sql judges filters and prints statements; `reader` runs them on a pooled, pinned session and
-//! decodes rows straight into Arrow.
+//! decodes rows straight into Arrow; `moment` finds the connections that read one large table at one moment.
 
 mod bind;
 mod catalog;
@@ -10,6 +10,7 @@ mod connector;
 mod decode;
 mod error;
 mod grants;
+mod moment;
 mod options;
 mod pool;
 mod reader;
@@ -18,5 +19,5 @@ mod stop;
 mod tls;
 mod types;
 
-pub use options::MySqlOptions;
+pub use options::{MySqlOptions, Splits};
 pub use tls::Tls;

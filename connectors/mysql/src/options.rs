@@ -10,20 +10,36 @@ use causeway_spi::{
 use mysql_async::{Opts, OptsBuilder, SslOpts};
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::connector::MySqlConnector;
 use crate::pool::{Pool, PoolLimits};
+use crate::reader::MySqlBackend;
 use crate::tls::{Tls, TlsOptions};
 
 const DEFAULT_PORT: u16 = 3306;
 const CONNECTIONS_MAX: usize = 64;
+const SPLIT_CONNECTIONS_MAX: usize = 63;
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 const STATEMENT_TIME_MIN: Duration = Duration::from_secs(1);
 const STATEMENT_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Sessions idle for longer than this are told apart from dead ones by the network's own probes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Whether large tables are read over several connections at once, by ranges of their primary keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Splits {
+    /// Where all connections show the same moment of the server, which takes MariaDB with a binary log; else one
+    /// connection reads everything.
+    #[default]
+    Consistent,
+    /// Whenever the table has such a key: each connection reads at a moment of its own.
+    Inconsistent,
+    /// Never.
+    Off,
+}
 
 /// A MySQL or MariaDB server as a catalog; each of its databases is a schema.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -51,7 +67,8 @@ pub struct MySqlOptions {
     /// A PEM file of the key of `cert_file`, not encrypted.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
-    /// Most connections that read at the same time, 1 to 64. One more may be open to stop statements.
+    /// Most connections that read at the same time, 1 to 64. One more may be open to stop statements, and
+    /// `split_connections` more to read parts of large tables.
     #[serde(default = "default_connections")]
     pub connections: usize,
     /// Longest wait for a new connection, up to 1h.
@@ -75,10 +92,28 @@ pub struct MySqlOptions {
         deserialize_with = "deserialize_duration"
     )]
     pub statement_time_max: Duration,
+    /// Whether large tables are read over several connections at once, by ranges of their primary keys.
+    #[serde(default)]
+    pub splits: Splits,
+    /// Most connections beyond `connections` that read parts of large tables, 0 to 63. They are taken where they can be
+    /// had at once and never waited for.
+    #[serde(default = "default_split_connections")]
+    pub split_connections: usize,
+    /// Least rows of a part, by the server's estimates, 1 or more.
+    #[serde(default = "default_split_rows")]
+    pub split_rows: usize,
 }
 
 fn default_connections() -> usize {
     4
+}
+
+fn default_split_connections() -> usize {
+    3
+}
+
+fn default_split_rows() -> usize {
+    50_000
 }
 
 fn default_connect_timeout() -> Duration {
@@ -110,13 +145,15 @@ impl ConnectorOptions for MySqlOptions {
         let address = format!("{}:{}", place.host, place.port);
         let limits = PoolLimits {
             connections: self.connections,
+            split_connections: self.split_connections,
             connect_timeout: self.connect_timeout,
             connection_wait: self.connection_wait,
             request_timeout: self.metadata_timeout,
             statement_time: self.statement_time_max,
         };
         let pool = Pool::new(catalog, address, self.driver_options(place, encryption), limits);
-        Ok(Arc::new(MySqlConnector::new(catalog, Arc::new(pool))))
+        let backend = MySqlBackend::new(Arc::new(pool), self.splits, self.split_rows);
+        Ok(Arc::new(MySqlConnector::new(catalog, Arc::new(backend))))
     }
 }
 
@@ -127,6 +164,14 @@ impl MySqlOptions {
             problems.push(format!(
                 "option connections must be between 1 and {CONNECTIONS_MAX}"
             ));
+        }
+        if self.split_connections > SPLIT_CONNECTIONS_MAX {
+            problems.push(format!(
+                "option split_connections must be at most {SPLIT_CONNECTIONS_MAX}"
+            ));
+        }
+        if self.split_rows == 0 {
+            problems.push("option split_rows must be at least 1".to_owned());
         }
         for (name, value) in [
             ("connect_timeout", self.connect_timeout),
@@ -225,6 +270,9 @@ mod tests {
             connection_wait: default_timeout(),
             metadata_timeout: default_timeout(),
             statement_time_max: default_statement_time_max(),
+            splits: Splits::default(),
+            split_connections: default_split_connections(),
+            split_rows: default_split_rows(),
         }
     }
 
@@ -256,11 +304,20 @@ mod tests {
         }
         let mut both = options("mysql://app@h");
         both.connections = 65;
+        both.split_connections = 64;
+        both.split_rows = 0;
         both.connect_timeout = Duration::ZERO;
         both.statement_time_max = Duration::from_millis(999);
         both.cert_file = Some("client.pem".into());
         let message = both.open("shop").unwrap_err().message().to_owned();
-        for option in ["connections", "connect_timeout", "statement_time_max", "key_file"] {
+        for option in [
+            "option connections",
+            "split_connections",
+            "split_rows",
+            "connect_timeout",
+            "statement_time_max",
+            "key_file",
+        ] {
             assert!(message.contains(option), "{message}");
         }
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use causeway_spi::{ConnectorError, ErrorKind, Result};
+use futures::future::join_all;
 use mysql_async::{Opts, Row, Value};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -26,6 +27,8 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 pub(crate) struct PoolLimits {
     /// Most sessions at the same time.
     pub(crate) connections: usize,
+    /// Most sessions beyond these that read parts of a scan.
+    pub(crate) split_connections: usize,
     /// Longest wait for a new session.
     pub(crate) connect_timeout: Duration,
     /// Longest wait for a free session.
@@ -43,6 +46,7 @@ pub(crate) struct Pool {
     options: Opts,
     limits: PoolLimits,
     permits: Arc<Semaphore>,
+    split_permits: Arc<Semaphore>,
     idle: SyncMutex<Vec<Idle>>,
     control: Mutex<Control>,
 }
@@ -72,6 +76,7 @@ impl Pool {
             options,
             limits,
             permits: Arc::new(Semaphore::new(limits.connections)),
+            split_permits: Arc::new(Semaphore::new(limits.split_connections)),
             idle: SyncMutex::new(Vec::new()),
             control: Mutex::new(Control::default()),
         }
@@ -84,6 +89,35 @@ impl Pool {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) | Err(_) => return Err(self.too_many(wait)),
         };
+        self.open(permit).await
+    }
+
+    /// As [`Pool::lease`], if a place is free now.
+    pub(crate) async fn lease_now(self: &Arc<Self>) -> Option<Result<Lease>> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        Some(self.open(permit).await)
+    }
+
+    /// At most `count` sessions beside that of [`Pool::lease`], for parts of the same scan.
+    ///
+    /// They have places of their own and are not waited for, so that no scan ever holds what another one needs: what
+    /// is not free, and what the server refuses, is left out.
+    pub(crate) async fn more(self: &Arc<Self>, count: usize) -> Vec<Lease> {
+        let free = (0..count).map_while(|_| Arc::clone(&self.split_permits).try_acquire_owned().ok());
+        let opened = join_all(free.map(|permit| self.open(permit))).await;
+        opened
+            .into_iter()
+            .filter_map(|opened| match opened {
+                Ok(lease) => Some(lease),
+                Err(error) => {
+                    tracing::debug!(catalog = self.catalog, %error, "no connection for a part of a scan");
+                    None
+                }
+            })
+            .collect()
+    }
+
+    async fn open(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lease> {
         let idle = self.take_idle();
         let reused = idle.is_some();
         let session = match idle {
@@ -128,6 +162,11 @@ impl Pool {
     /// The one connection that stops statements of the others.
     pub(crate) fn control(&self) -> &Mutex<Control> {
         &self.control
+    }
+
+    /// Most sessions that read parts of a scan beside its first one.
+    pub(crate) fn split_connections(&self) -> usize {
+        self.limits.split_connections
     }
 
     /// The catalog's name.
@@ -176,9 +215,14 @@ impl Lease {
         self.held.as_ref().map(|(session, _)| session.id().clone())
     }
 
-    /// Replaces a session that the server had closed while it was idle. `false` when this one was new.
+    /// Replaces a session that the server had closed while it was idle. `false` when this one was new, or is of a moment
+    /// that no other one can see.
     pub(crate) async fn renew(&mut self) -> Result<bool> {
-        if !self.reused {
+        let snapshot = self
+            .held
+            .as_ref()
+            .is_some_and(|(session, _)| session.is_in_snapshot());
+        if !self.reused || snapshot {
             return Ok(false);
         }
         self.reused = false;
@@ -214,6 +258,18 @@ impl Lease {
             }
         };
         within(deadline, doing, request).await
+    }
+}
+
+impl Pool {
+    /// Bounds the requests that a scan makes before its first statement.
+    pub(crate) async fn within_request<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
+        within(
+            self.limits.request_timeout,
+            Doing::Listing(&self.catalog),
+            request,
+        )
+        .await
     }
 }
 

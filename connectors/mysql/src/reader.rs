@@ -1,38 +1,114 @@
 //! Runs printed statements and streams their rows.
 //!
-//! A task owns the session and fills a channel of one batch; it starts when the stream is first polled. When the stream
-//! is dropped the task has the statement killed, reads what is left of it, and only then gives the session back.
+//! A task owns the session and fills the stream's channel. When the stream is dropped the task has the statement killed,
+//! reads what is left of it, and only then gives the session back.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use causeway_base_sql::{Dialect, SqlBackend, SqlRead, Statement};
-use causeway_spi::{BatchStream, ConnectorError, ErrorKind, ReadContext, Result, TableName};
-use futures::{StreamExt, stream};
-use mysql_async::Value;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::JoinHandle;
+use async_trait::async_trait;
+use causeway_base_sql::{Dialect, OnePart, PartReader, SqlBackend, SqlRead, Statement, spawned};
+use causeway_spi::{BatchStream, ConnectorError, ReadContext, Result};
+use mysql_async::{Row, Value, from_value_opt};
+use tokio::sync::mpsc::Sender;
 
 use crate::bind::bound;
+use crate::catalog::Found;
 use crate::decode::Batcher;
 use crate::error::{Doing, is_connection_lost, translate};
-use crate::pool::Pool;
-use crate::session::Session;
-
-/// Batches that may wait for the reader of the stream.
-const BATCHES_AHEAD: usize = 1;
+use crate::moment::{Gathering, SNAPSHOT_ENGINE, Share, tells_moments};
+use crate::options::Splits;
+use crate::pool::{Lease, Pool};
+use crate::session::{Session, Turn};
+use crate::stop::Killed;
 
 /// Runs statements on the sessions of a pool.
 #[derive(Debug)]
 pub(crate) struct MySqlBackend {
     pool: Arc<Pool>,
+    splits: Splits,
+    /// Least rows of a part of a scan.
+    split_rows: usize,
 }
 
 impl MySqlBackend {
-    /// A backend on `pool`.
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool }
+    /// A backend on `pool` that splits scans as `splits` says, into parts of at least `split_rows` rows.
+    pub(crate) fn new(pool: Arc<Pool>, splits: Splits, split_rows: usize) -> Self {
+        Self {
+            pool,
+            splits,
+            split_rows,
+        }
     }
+
+    /// The sessions.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The column by whose ranges scans of a table are split, or why they are not.
+    pub(crate) fn range_key(&self, table: &Found) -> Result<usize, OnePart> {
+        let Some(engine) = &table.engine else {
+            return Err("a view has no key".into());
+        };
+        match self.splits {
+            Splits::Off => Err("splits are off".into()),
+            Splits::Consistent if engine != SNAPSHOT_ENGINE => {
+                Err(format!("engine {engine} has no snapshots").into())
+            }
+            Splits::Consistent | Splits::Inconsistent => table.primary.ok_or("no primary key".into()),
+        }
+    }
+}
+
+#[async_trait]
+impl PartReader for MySqlBackend {
+    fn parts_max(&self, rows: usize) -> Result<usize, OnePart> {
+        let connections = 1 + self.pool.split_connections();
+        if connections == 1 {
+            return Err("split_connections is 0".into());
+        }
+        match rows / self.split_rows {
+            0 | 1 => Err("too few rows".into()),
+            parts => Ok(parts.min(connections)),
+        }
+    }
+
+    async fn bounds(&self, statement: &Statement) -> Result<Option<(i128, i128)>, OnePart> {
+        let Some(leased) = self.pool.lease_now().await else {
+            return Err("all connections are in use".into());
+        };
+        let asked = async {
+            let (rows, mut lease) = leased?.rows(&statement.sql, vec![]).await?;
+            let told = self.splits != Splits::Consistent || tells_moments(lease.session()?).await;
+            lease.settle(&self.pool, Killed::No).await;
+            Ok((rows, told))
+        };
+        match self.pool.within_request(asked).await {
+            Ok((_, false)) => Err("the server does not tell the moments of snapshots".into()),
+            Ok((rows, true)) => Ok(rows.into_iter().next().and_then(extent)),
+            Err(error) => {
+                tracing::debug!(catalog = self.pool.catalog(), %error, "the bounds of a key are not known");
+                Err("the bounds of the key could not be read".into())
+            }
+        }
+    }
+
+    fn moment(&self) -> &'static str {
+        match self.splits {
+            Splits::Inconsistent => "each at a moment of its own",
+            _ => "if all connections see one snapshot, else one",
+        }
+    }
+}
+
+/// The least and the greatest value of a key, which the text protocol writes as digits.
+fn extent(row: Row) -> Option<(i128, i128)> {
+    let mut values = row.unwrap().into_iter().map(|value| {
+        let text = from_value_opt::<String>(value).ok()?;
+        text.parse().ok()
+    });
+    Some((values.next()??, values.next()??))
 }
 
 impl SqlBackend for MySqlBackend {
@@ -43,60 +119,27 @@ impl SqlBackend for MySqlBackend {
     fn run(&self, read: SqlRead, cx: &ReadContext) -> BatchStream {
         let job = Job {
             pool: Arc::clone(&self.pool),
+            splits: self.splits,
             read,
             cx: cx.clone(),
         };
-        stream::unfold(State::Waiting(Box::new(job)), next_batch).boxed()
+        let table = job.read.table.clone();
+        spawned(table, |batches| job.run(batches), || {})
+    }
+
+    fn parts(&self) -> Option<&dyn PartReader> {
+        Some(self)
     }
 }
 
 struct Job {
     pool: Arc<Pool>,
+    splits: Splits,
     read: SqlRead,
     cx: ReadContext,
 }
 
-enum State {
-    Waiting(Box<Job>),
-    Running(Running),
-    Ended,
-}
-
-struct Running {
-    table: TableName,
-    batches: Receiver<Result<RecordBatch>>,
-    task: JoinHandle<()>,
-}
-
-async fn next_batch(state: State) -> Option<(Result<RecordBatch>, State)> {
-    let mut running = match state {
-        State::Waiting(job) => job.start(),
-        State::Running(running) => running,
-        State::Ended => return None,
-    };
-    match running.batches.recv().await {
-        Some(Ok(batch)) => Some((Ok(batch), State::Running(running))),
-        Some(Err(error)) => Some((Err(error), State::Ended)),
-        // The channel also closes when the task panics: that is no end of data.
-        None => match running.task.await {
-            Ok(()) => None,
-            Err(error) => {
-                let message = format!("the reader of table {} ended unexpectedly", running.table);
-                let error = ConnectorError::new(ErrorKind::Internal, message).source(error);
-                Some((Err(error), State::Ended))
-            }
-        },
-    }
-}
-
 impl Job {
-    fn start(self) -> Running {
-        let (sender, batches) = channel(BATCHES_AHEAD);
-        let table = self.read.table.clone();
-        let task = tokio::spawn(self.run(sender));
-        Running { table, batches, task }
-    }
-
     async fn run(mut self, batches: Sender<Result<RecordBatch>>) {
         if let Err(error) = self.read_all(&batches).await {
             // Nobody to tell when the stream is gone.
@@ -105,16 +148,15 @@ impl Job {
     }
 
     async fn read_all(&mut self, batches: &Sender<Result<RecordBatch>>) -> Result<()> {
-        let Some(first) = self.read.statements.next().transpose()? else {
-            return Ok(());
-        };
         let pool = Arc::clone(&self.pool);
-        let leased = tokio::select! {
+        let opened = tokio::select! {
             biased;
             () = batches.closed() => return Ok(()),
-            leased = pool.lease() => leased,
+            opened = self.open() => opened,
         };
-        let mut lease = leased?;
+        let Some((first, mut lease)) = opened? else {
+            return Ok(());
+        };
         let (outcome, killed) = loop {
             let Some(id) = lease.id() else { return Ok(()) };
             let work = self.statements(lease.session()?, &first, batches);
@@ -144,6 +186,31 @@ impl Job {
         Ok(())
     }
 
+    /// The first statement and the connection to run it on; `None` when there is nothing to read, or nothing that is left
+    /// to this part of a scan.
+    async fn open(&mut self) -> Result<Option<(Statement, Lease)>> {
+        let mut dealt = None;
+        if let (Some(part), Some(execution)) = (&self.read.part, &self.cx.execution)
+            && let Some(gathering) = execution.get_or_init(Gathering::default)
+        {
+            match gathering.share(&self.pool, part, self.splits).await? {
+                Share::Nothing => return Ok(None),
+                Share::Ranges(ranges, lease) => {
+                    self.read.statements = Box::new(std::iter::once(Ok(part.statement(ranges))));
+                    dealt = lease;
+                }
+            }
+        }
+        let Some(first) = self.read.statements.next().transpose()? else {
+            return Ok(None);
+        };
+        let lease = match dealt {
+            Some(lease) => lease,
+            None => self.pool.lease().await?,
+        };
+        Ok(Some((first, lease)))
+    }
+
     /// Runs the statements one after another and delivers their rows; returns those of the last batch.
     async fn statements(
         &mut self,
@@ -170,10 +237,17 @@ impl Job {
         Ok(batcher.finish()?)
     }
 
-    /// The first thing that is asked of a session: here it shows that the server had closed it.
+    /// The first thing that is asked of a session: here it shows that the server had closed it. Several statements read
+    /// at one moment.
     async fn prepare_first(&self, session: &mut Session, statement: &Statement) -> Result<(), Failure> {
-        let prepared = session.prepare(&statement.sql).await;
-        prepared.map_err(|error| match is_connection_lost(&error) {
+        let several = self.read.statements.size_hint().1 != Some(0);
+        let prepared = async {
+            if several && !session.is_in_snapshot() {
+                session.begin_snapshot().await?;
+            }
+            session.prepare(&statement.sql).await
+        };
+        prepared.await.map_err(|error| match is_connection_lost(&error) {
             true => Failure::Stale(self.failed(error)),
             false => Failure::Error(self.failed(error)),
         })
@@ -199,13 +273,16 @@ impl Job {
             .execute(params)
             .await
             .map_err(|error| self.failed(error))?;
+        let mut turn = Turn::default();
         while let Some(row) = result.next().await.map_err(|error| self.failed(error))? {
-            let (row_bytes, full) = batcher.push(row.unwrap_raw())?;
-            self.cx.metrics.bytes.add(row_bytes);
+            turn.row().await;
+            let full = batcher.push(row.unwrap_raw())?;
             if full.is_some() {
+                self.cx.metrics.bytes.add(batcher.take_received());
                 deliver(batches, full).await.map_err(|()| Failure::Gone)?;
             }
         }
+        self.cx.metrics.bytes.add(batcher.take_received());
         Ok(())
     }
 

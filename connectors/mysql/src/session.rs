@@ -10,14 +10,17 @@ use mysql_async::{BinaryProtocol, Conn, Error, Opts, Params, QueryResult, Row, S
 ///
 /// - text travels as UTF-8, and a literal has no collation of its own that could win over a column's;
 /// - times are UTC; `NO_BACKSLASH_ESCAPES` alone: no padding of `char(n)`, no other reading of quotes or operators;
-/// - `IS NULL` finds NULLs only, results are not cut, and a list of values never becomes a subquery (MariaDB);
+/// - what is sorted is compared by 1,024 bytes, however few the server is configured to look at;
+/// - `IS NULL` finds NULLs only, results are not cut, joins are not refused for their size, and a list of values never becomes a subquery (MariaDB);
+/// - MariaDB remembers no answers of a subquery: it finds them again by the outer row's collation, `ß` by those of `ss`;
 /// - the server closes a session that nobody uses any more, long after the pool has given it up.
 const PINNED: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_bin, time_zone = '+00:00', \
     sql_mode = 'NO_BACKSLASH_ESCAPES', sql_auto_is_null = 0, sql_select_limit = 18446744073709551615, \
-    autocommit = 1, wait_timeout = 900 /*M!100318 , in_predicate_conversion_threshold = 0 */";
+    autocommit = 1, wait_timeout = 900, max_sort_length = 1024, sql_big_selects = 1 \
+    /*M!100318 , in_predicate_conversion_threshold = 0, optimizer_switch = 'subquery_cache=off' */";
 
-/// Nothing is ever written through a catalog that only reads.
-const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
+/// Nothing is ever written through a catalog that only reads; and a snapshot is one at this level only.
+const READ_ONLY: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 /// Tells servers apart: behind one address there may be several, and their sessions' numbers are their own.
 const SERVER: &str = "SELECT CONCAT_WS(':', @@hostname, @@port, @@server_id)";
@@ -41,6 +44,7 @@ pub(crate) struct Session {
     conn: Conn,
     id: SessionId,
     prepared: Option<Prepared>,
+    in_snapshot: bool,
 }
 
 struct Prepared {
@@ -63,6 +67,7 @@ impl Session {
             },
             conn,
             prepared: None,
+            in_snapshot: false,
         })
     }
 
@@ -118,6 +123,27 @@ impl Session {
         self.conn.query_drop(sql).await
     }
 
+    /// Begins a transaction in which every statement sees the data of now; ends the one before.
+    pub(crate) async fn begin_snapshot(&mut self) -> mysql_async::Result<()> {
+        self.run("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
+        self.in_snapshot = true;
+        Ok(())
+    }
+
+    /// Ends the snapshot, if there is one.
+    pub(crate) async fn end_snapshot(&mut self) -> mysql_async::Result<()> {
+        if self.in_snapshot {
+            self.run("COMMIT").await?;
+            self.in_snapshot = false;
+        }
+        Ok(())
+    }
+
+    /// Whether statements see the data of a moment that is gone: no other session can stand in for this one.
+    pub(crate) fn is_in_snapshot(&self) -> bool {
+        self.in_snapshot
+    }
+
     /// Whether rows of the last statement are still to be read.
     pub(crate) fn has_rows(&mut self) -> bool {
         !QueryResult::<BinaryProtocol>::new(&mut self.conn).is_empty()
@@ -125,13 +151,19 @@ impl Session {
 
     /// Reads the rows that are left; `false` when the session cannot be used any more.
     pub(crate) async fn drain(&mut self) -> bool {
-        match QueryResult::<BinaryProtocol>::new(&mut self.conn)
-            .drop_result()
-            .await
-        {
+        match self.drain_rows().await {
             Ok(()) | Err(Error::Server(_)) => self.is_usable(),
             Err(_) => false,
         }
+    }
+
+    async fn drain_rows(&mut self) -> mysql_async::Result<()> {
+        let mut result = QueryResult::<BinaryProtocol>::new(&mut self.conn);
+        let mut turn = Turn::default();
+        while result.next().await?.is_some() {
+            turn.row().await;
+        }
+        result.drop_result().await
     }
 
     /// Whether the session is open and no request on it was left half done.
@@ -167,6 +199,27 @@ impl Session {
         use futures::FutureExt;
         // The first step says goodbye if nothing is pending; whatever remains is dropped with the socket.
         drop(self.conn.disconnect().now_or_never());
+    }
+}
+
+/// Rows that a task reads before it lets others have their turn.
+const ROWS_PER_TURN: usize = 512;
+
+/// A task's turn of reading rows.
+///
+/// Where rows come faster than they are read a task never waits, and the runtime looks at other sockets only after
+/// many turns: the answer to a kill would come when it is too late.
+#[derive(Debug, Default)]
+pub(crate) struct Turn(usize);
+
+impl Turn {
+    /// To be called at each row.
+    pub(crate) async fn row(&mut self) {
+        self.0 += 1;
+        if self.0 == ROWS_PER_TURN {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
     }
 }
 

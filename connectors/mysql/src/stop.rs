@@ -194,7 +194,7 @@ impl Lease {
         }
         let last_steps = async {
             let calm = killed == Killed::No || session.absorb_kill().await;
-            calm && session.close_prepared().await.is_ok()
+            calm && session.close_prepared().await.is_ok() && session.end_snapshot().await.is_ok()
         };
         timeout(DRAIN_MAX, last_steps).await.unwrap_or(false)
     }

@@ -30,6 +30,8 @@ pub(crate) struct NativeColumn {
 
 /// The widest decimal of 128 bits.
 const DECIMAL128_DIGITS_MAX: u8 = 38;
+/// The bytes of a value by which it is sorted: `max_sort_length`, as sessions pin it.
+const SORTED_BYTES: u64 = 1024;
 /// Zero dates cannot be excluded on any version: the sql_mode of the session that wrote them decided.
 const ZERO_DATES: bool = true;
 
@@ -102,6 +104,7 @@ impl NativeColumn {
             native_type: self.column_type.clone(),
             kind,
             nullable: self.nullable,
+            sorted_whole: self.is_sorted_whole(),
         }
     }
 
@@ -109,6 +112,20 @@ impl NativeColumn {
     pub(crate) fn fixed_width(&self) -> Option<u64> {
         let width = self.canonical().0.primitive_width()?;
         u64::try_from(width).ok()
+    }
+
+    /// Whether the most bytes that a value has are all compared when it is sorted; in UTF-8 a character has up to four.
+    fn is_sorted_whole(&self) -> bool {
+        let widens = match self.charset.as_deref() {
+            None | Some("utf8mb4" | "utf8mb3" | "utf8") => 1,
+            Some(_) => 4,
+        };
+        match self.canonical().0 {
+            DataType::Utf8View | DataType::BinaryView => self
+                .octets_max
+                .is_some_and(|octets| octets.saturating_mul(widens) <= SORTED_BYTES),
+            _ => true,
+        }
     }
 
     fn is_unsigned(&self) -> bool {

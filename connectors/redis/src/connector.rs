@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use causeway_base_kv::{KvTable, TableDefinition};
-use causeway_spi::{Connector, ConnectorError, ErrorKind, Result, Table, TableName};
+use causeway_spi::{Connector, ConnectorError, Result, Table, TableName};
 
 use crate::backend::RedisBackend;
 use crate::grants;
@@ -38,10 +38,7 @@ impl RedisConnector {
         if schema == SCHEMA {
             return Ok(());
         }
-        Err(ConnectorError::new(
-            ErrorKind::UnknownSchema,
-            format!("schema \"{schema}\" does not exist in catalog {}", self.catalog),
-        ))
+        Err(ConnectorError::unknown_schema(&self.catalog, schema))
     }
 }
 

@@ -72,6 +72,10 @@ impl<'a> RowFetch<'a> {
     /// Sends `pipeline` and gives one answer per command.
     async fn answers(&self, pipeline: &Pipeline, commands: usize) -> Result<Vec<Value>> {
         self.metrics.requests.add(commands);
+        if pipeline.is_transaction() {
+            // MULTI and EXEC.
+            self.metrics.requests.add(2);
+        }
         let values = self.connections.send(pipeline).await;
         let values = values.map_err(|error| translate(error, self.doing))?;
         if values.len() == commands {

@@ -1,13 +1,12 @@
 //! The options of a Redis catalog and their validation. Nothing here connects.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_base_kv::{TableDefinition, TableOptions};
+use causeway_base_kv::TableOptions;
 use causeway_spi::{
-    Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret, TableName, deserialize_duration,
+    Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Secret, deserialize_duration,
 };
 use percent_encoding::percent_decode_str;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
@@ -103,7 +102,7 @@ impl ConnectorOptions for RedisOptions {
         let info = self
             .connection_info()
             .map_err(|found| problems.splice(0..0, found).for_each(drop));
-        let tables = self.definitions(catalog, &mut problems);
+        let tables = TableOptions::define_all(&self.tables, catalog, SCHEMA, |_| None, &mut problems);
         let (Ok(info), true) = (info, problems.is_empty()) else {
             return Err(ConnectorError::new(
                 ErrorKind::Configuration,
@@ -188,48 +187,6 @@ impl RedisOptions {
             (Some(name), None) => Ok(Some(name.clone())),
             (None, name) => Ok(name),
         }
-    }
-
-    /// The tables by name, as far as they are right.
-    fn definitions(
-        &self,
-        catalog: &str,
-        problems: &mut Vec<String>,
-    ) -> BTreeMap<String, Arc<TableDefinition>> {
-        let mut tables = BTreeMap::new();
-        for (position, options) in self.tables.iter().enumerate() {
-            let place = format!("tables[{position}] \"{}\"", options.name);
-            if options.name.is_empty() {
-                problems.push(format!("{place}: option name is empty"));
-            }
-            let name = TableName::new(catalog, SCHEMA, &options.name);
-            match options.define(name) {
-                Err(errors) => {
-                    problems.extend(
-                        errors
-                            .iter()
-                            .map(|error| format!("{place}: {}", with_hint(error))),
-                    );
-                }
-                Ok(definition) => {
-                    if tables
-                        .insert(options.name.clone(), Arc::new(definition))
-                        .is_some()
-                    {
-                        problems.push(format!("{place}: another table has the same name"));
-                    }
-                }
-            }
-        }
-        tables
-    }
-}
-
-/// A problem with what to do about it, in one fragment.
-fn with_hint(error: &ConnectorError) -> String {
-    match error.hint_text() {
-        Some(hint) => format!("{} ({})", error.message(), hint.trim_end_matches('.')),
-        None => error.message().to_owned(),
     }
 }
 

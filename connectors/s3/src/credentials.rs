@@ -201,7 +201,7 @@ impl CatalogCredentials {
             return Err(error);
         }
         tracing::warn!(catalog = self.catalog, %error, "credentials could not be replaced yet");
-        let later = current.life.map(|(_, end)| (now + REPLACE_RETRY, end));
+        let later = current.life.map(|(_, end)| (end.min(now + REPLACE_RETRY), end));
         self.state().current = Some(Current {
             life: later,
             ..current.clone()

@@ -1,9 +1,11 @@
 //! Keeps what S3 says about the region of a bucket that was asked for in another one.
 //!
 //! S3 answers such a request with 301, without a place to go to, and names the region in a header, which the client of
-//! the store would drop. The answer becomes an error whose body says it in S3's own form.
+//! the store would drop. The answer becomes an error whose body says it in S3's own form. Each try of a request passes
+//! here, and is counted.
 
 use async_trait::async_trait;
+use causeway_spi::note_try;
 use http::StatusCode;
 use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
@@ -29,6 +31,7 @@ impl HttpConnector for RegionKeeper {
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        note_try();
         let answer = self.0.execute(request).await?;
         if answer.status() != StatusCode::MOVED_PERMANENTLY {
             return Ok(answer);

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::filter::{Filter, Pushdown};
+use crate::operator::Operators;
 use crate::scan::{BatchStream, ReadContext, Scan, Split};
 use crate::statistics::TableStatistics;
 use crate::write::{ViewDefinition, Writer};
@@ -132,6 +133,12 @@ pub trait Table: Send + Sync + fmt::Debug {
         Ok(vec![Split::whole()])
     }
 
+    /// How `splits`, which this table gave, divide it, or why there is one only: for EXPLAIN. `None` where nobody asks.
+    fn splits_text(&self, splits: &[Split]) -> Option<String> {
+        let _ = splits;
+        None
+    }
+
     /// Starts reading one split: batches of `scan.projected_schema()`, bounded by the context's rows and bytes.
     ///
     /// The work starts when the stream is first polled and stops, at the source too, when it is dropped. Every pushed
@@ -143,6 +150,17 @@ pub trait Table: Send + Sync + fmt::Debug {
 
     /// Rows by key, where the source finds them without a scan.
     fn lookup(&self) -> Option<&dyn Lookup> {
+        None
+    }
+
+    /// Whether this stands for an operator that the source computes ([`Operators::derive`]): it has no name of its own, and
+    /// its first row may be long in coming.
+    fn is_computed(&self) -> bool {
+        false
+    }
+
+    /// Operators above a scan, where the source computes some of them.
+    fn operators(&self) -> Option<&dyn Operators> {
         None
     }
 

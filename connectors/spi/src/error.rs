@@ -75,6 +75,12 @@ impl ConnectorError {
         }
     }
 
+    /// The error of every source for a schema that is not there.
+    pub fn unknown_schema(catalog: &str, schema: &str) -> Self {
+        let message = format!("schema \"{schema}\" does not exist in catalog \"{catalog}\"");
+        Self::new(ErrorKind::UnknownSchema, message)
+    }
+
     /// Adds what the source itself said, or other facts, as a sentence.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {

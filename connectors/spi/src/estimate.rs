@@ -17,16 +17,9 @@ const DEFAULT_SHARE: f64 = 0.5;
 /// The statistics of `scan`'s output. Unknown rows stay unknown.
 pub(crate) fn scan_statistics(table: &TableStatistics, scan: &Scan) -> Statistics {
     let mut statistics = Statistics::new_unknown(&scan.projected_schema());
-    let Some(rows) = table.rows else { return statistics };
-    let share: f64 = scan
-        .filters
-        .iter()
-        .map(|filter| share(filter.filter.expr(), table, scan))
-        .product();
-    let mut estimate = scale(rows, share);
-    if let Some(limit) = scan.limit {
-        estimate = estimate.min(limit);
-    }
+    let Some(estimate) = scan_rows(table, scan) else {
+        return statistics;
+    };
     statistics.num_rows = Precision::Inexact(estimate);
     if let Some(row_bytes) = table.row_bytes {
         let width = projected_width(row_bytes, scan);
@@ -36,6 +29,16 @@ pub(crate) fn scan_statistics(table: &TableStatistics, scan: &Scan) -> Statistic
         *column = column_statistics(table, index, estimate);
     }
     statistics
+}
+
+/// About how many rows `scan` gives, by its filters and its limit; unknown rows stay unknown.
+pub fn scan_rows(table: &TableStatistics, scan: &Scan) -> Option<usize> {
+    let shares = scan
+        .filters
+        .iter()
+        .map(|filter| share(filter.filter.expr(), table, scan));
+    let rows = scale(table.rows?, shares.product());
+    Some(scan.limit.map_or(rows, |limit| rows.min(limit)))
 }
 
 /// The part of a row's bytes that is in the projected columns: types of fixed width take theirs, the others share the

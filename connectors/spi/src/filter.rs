@@ -79,6 +79,16 @@ pub enum Verdict {
     Declined,
 }
 
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Exact => "exact",
+            Self::Superset => "superset",
+            Self::Declined => "declined",
+        })
+    }
+}
+
 /// A verdict and why: the reason is shown by EXPLAIN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushdown {
@@ -86,6 +96,8 @@ pub struct Pushdown {
     pub verdict: Verdict,
     /// Why, as a fragment a user understands: "integers compare alike there and here".
     pub reason: Cow<'static, str>,
+    /// What a user can do so that the source does more, as a sentence; shown by EXPLAIN.
+    pub hint: Option<Cow<'static, str>>,
 }
 
 impl Pushdown {
@@ -94,6 +106,7 @@ impl Pushdown {
         Self {
             verdict: Verdict::Exact,
             reason: reason.into(),
+            hint: None,
         }
     }
 
@@ -102,6 +115,7 @@ impl Pushdown {
         Self {
             verdict: Verdict::Superset,
             reason: reason.into(),
+            hint: None,
         }
     }
 
@@ -110,7 +124,15 @@ impl Pushdown {
         Self {
             verdict: Verdict::Declined,
             reason: reason.into(),
+            hint: None,
         }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 }
 

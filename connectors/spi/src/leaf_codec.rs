@@ -154,6 +154,13 @@ struct FilterForm {
 impl LeafForm {
     fn of(leaf: &ScanExec) -> DataFusionResult<Self> {
         let (scan, settings) = (leaf.scan(), leaf.settings());
+        if leaf.table().is_computed() {
+            let message = format!(
+                "an operator that the source of table {} computes cannot be sent to another worker",
+                leaf.table().name()
+            );
+            return Err(ConnectorError::new(ErrorKind::NotSupported, message).into());
+        }
         let columns = scan.projected_schema();
         let columns = columns.fields().iter().map(|field| ColumnForm {
             name: field.name().clone(),

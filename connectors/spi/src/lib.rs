@@ -14,15 +14,19 @@ mod duration;
 mod dynamic_keys;
 mod error;
 mod estimate;
+mod figures;
 mod filter;
 mod leaf_codec;
+mod operator;
 mod scan;
 mod scan_exec;
 mod secret;
 mod settings;
 mod source_table;
 mod statistics;
+mod subplan;
 pub mod testing;
+mod tries;
 mod types;
 mod view;
 mod write;
@@ -32,14 +36,22 @@ pub use deadline::{source_timeout, with_source_timeout};
 pub use duration::{deserialize_duration, duration_text, parse_duration};
 pub use dynamic_keys::{KeySet, join_keys};
 pub use error::{ConnectorError, ErrorKind, Result};
+pub use estimate::scan_rows;
+pub use figures::{LeafFigures, Pruned, figures_of, leaf_reference};
 pub use filter::{Filter, Pushdown, Verdict, scalar_text};
 pub use leaf_codec::{plan_from_bytes, plan_to_bytes};
-pub use scan::{BatchStream, ReadContext, ReadMetrics, Scan, ScanFilter, Split};
+pub use operator::{
+    Aggregate, AggregateFunction, Aggregation, Derived, Join, JoinKind, Operator, OperatorNote, Operators,
+    SortKey, TopN,
+};
+pub use scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, ScanFilter, Split, cache_hits};
 pub use scan_exec::{ScanExec, ScanMode};
 pub use secret::Secret;
-pub use settings::{ScanSettings, engine_settings};
+pub use settings::{ScanSettings, bound_key_lists, engine_settings};
 pub use source_table::{ScanNote, ScanNotes, SourceTable};
 pub use statistics::{ColumnEstimate, TableStatistics};
+pub use subplan::push_operators;
+pub use tries::{counting_tries, note_try};
 pub use types::{canonical_type, check_canonical};
 pub use view::View;
 pub use write::{

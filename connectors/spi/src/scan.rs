@@ -1,6 +1,8 @@
 //! What is asked of a table, and with what limits it is read.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -11,6 +13,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::filter::{Filter, Pushdown, Verdict};
+
+/// The name of the counter of requests.
+pub(crate) const REQUESTS: &str = "requests";
+/// The name of the counter of requests that were sent again.
+pub(crate) const RETRIES: &str = "retries";
+/// The name of the counter of bytes received.
+pub(crate) const SOURCE_BYTES: &str = "source_bytes";
+/// The name of the counter of remembered answers.
+pub(crate) const CACHE_HITS: &str = "cache_hits";
 
 /// Batches of a read or lookup, all of the scan's projected schema.
 pub type BatchStream = BoxStream<'static, Result<RecordBatch>>;
@@ -83,8 +94,30 @@ pub struct ReadContext {
     pub batch_bytes: usize,
     /// The longest wait for one answer of the source.
     pub source_timeout: Duration,
+    /// What the splits of one execution share; absent where a split is read by itself.
+    pub execution: Option<Execution>,
     /// Counters shown by EXPLAIN ANALYZE.
     pub metrics: ReadMetrics,
+}
+
+/// A place that all splits of one execution of one leaf share, for what the connector must arrange between them.
+///
+/// Every split of the leaf is read through the same one, in any order and perhaps more than once.
+#[derive(Clone, Default)]
+pub struct Execution(Arc<OnceLock<Arc<dyn Any + Send + Sync>>>);
+
+impl Execution {
+    /// What is kept here, made by `make` at the first call; `None` when something of another type is kept.
+    pub fn get_or_init<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<Arc<T>> {
+        let kept = self.0.get_or_init(|| Arc::new(make()));
+        Arc::clone(kept).downcast().ok()
+    }
+}
+
+impl fmt::Debug for Execution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Execution")
+    }
 }
 
 impl ReadContext {
@@ -95,9 +128,15 @@ impl ReadContext {
             batch_rows: 8192,
             batch_bytes: 4 << 20,
             source_timeout: Duration::from_secs(60),
+            execution: None,
             metrics: ReadMetrics::new(&ExecutionPlanMetricsSet::new(), 0),
         }
     }
+}
+
+/// Counts the answers that a connector remembers from before, while it reads: what is not asked again.
+pub fn cache_hits(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Count {
+    MetricBuilder::new(metrics).counter(CACHE_HITS, partition)
 }
 
 /// What a connector counts while it reads; rows and time are counted by the leaf.
@@ -105,6 +144,8 @@ impl ReadContext {
 pub struct ReadMetrics {
     /// Statements, commands or HTTP requests sent.
     pub requests: Count,
+    /// Requests that were sent again, since the first try had failed; they are among `requests`.
+    pub retries: Count,
     /// Bytes of values received, before they became Arrow.
     pub bytes: Count,
 }
@@ -113,8 +154,9 @@ impl ReadMetrics {
     /// Registers the counters of one partition.
     pub fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
         Self {
-            requests: MetricBuilder::new(metrics).counter("requests", partition),
-            bytes: MetricBuilder::new(metrics).counter("source_bytes", partition),
+            requests: MetricBuilder::new(metrics).counter(REQUESTS, partition),
+            retries: MetricBuilder::new(metrics).counter(RETRIES, partition),
+            bytes: MetricBuilder::new(metrics).counter(SOURCE_BYTES, partition),
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -37,9 +37,21 @@ use crate::connector::Table;
 use crate::dynamic_keys::{KeySet, join_keys};
 use crate::error::{ConnectorError, ErrorKind, Result};
 use crate::estimate::scan_statistics;
-use crate::scan::{BatchStream, ReadContext, ReadMetrics, Scan, Split};
+use crate::scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, Split};
 use crate::settings::ScanSettings;
 use crate::types::check_canonical;
+
+/// How many times longer an answer may take where the source computes an operator.
+const COMPUTING_PATIENCE: u32 = 10;
+
+/// The name of the counter of keys that were looked up.
+pub(crate) const LOOKUP_KEYS: &str = "lookup_keys";
+/// The name of the time from the first poll of a partition to its first batch.
+pub(crate) const FIRST_BATCH: &str = "time_to_first_batch";
+/// The name of the counter of partitions that were polled.
+pub(crate) const BEGUN: &str = "splits_begun";
+/// The name of the counter of partitions that were read to their end.
+pub(crate) const ENDED: &str = "splits_ended";
 
 /// How one execution reads its table.
 #[derive(Debug, Clone)]
@@ -65,33 +77,40 @@ pub struct ScanExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// The modes chosen so far, one per running execution.
+/// What was decided so far, one per running execution.
 #[derive(Debug, Default)]
-struct Executions(Mutex<Vec<Execution>>);
+struct Executions(Mutex<Vec<Running>>);
 
 /// One running execution: known by its task context, which all its partitions share.
 #[derive(Debug)]
-struct Execution {
+struct Running {
     context: Weak<TaskContext>,
+    shared: Shared,
+}
+
+/// What the partitions of one execution share: the mode once it is chosen, and the connector's own arrangement.
+#[derive(Debug, Clone, Default)]
+struct Shared {
     mode: Arc<OnceLock<ScanMode>>,
+    execution: Execution,
 }
 
 impl Executions {
-    fn of(&self, context: &Arc<TaskContext>) -> Arc<OnceLock<ScanMode>> {
+    fn of(&self, context: &Arc<TaskContext>) -> Shared {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|execution| execution.context.strong_count() > 0);
         if let Some(found) = running
             .iter()
             .find(|execution| execution.context.as_ptr() == Arc::as_ptr(context))
         {
-            return Arc::clone(&found.mode);
+            return found.shared.clone();
         }
-        let mode = Arc::new(OnceLock::new());
-        running.push(Execution {
+        let shared = Shared::default();
+        running.push(Running {
             context: Arc::downgrade(context),
-            mode: Arc::clone(&mode),
+            shared: shared.clone(),
         });
-        mode
+        shared
     }
 }
 
@@ -156,6 +175,11 @@ impl ScanExec {
         &self.splits
     }
 
+    /// How it is split, for EXPLAIN, where its source has something to say.
+    pub fn splits_text(&self) -> Option<String> {
+        self.table.splits_text(&self.splits)
+    }
+
     /// The settings of its statement.
     pub fn settings(&self) -> &ScanSettings {
         &self.settings
@@ -164,6 +188,11 @@ impl ScanExec {
     /// The number of this leaf's table reference in its statement.
     pub fn reference(&self) -> usize {
         self.reference
+    }
+
+    /// Rows of the scan, by the estimates; `None` where nothing is known.
+    pub(crate) fn estimated_rows(&self) -> Option<usize> {
+        self.statistics.num_rows.get_value().copied()
     }
 
     /// The key columns, by name, whose keys the operators above may hand to this leaf; empty when it can only scan.
@@ -205,6 +234,14 @@ impl ScanExec {
         }
     }
 
+    /// The longest wait for one answer: longer where the source goes through all rows before the first one comes.
+    fn patience(&self) -> Duration {
+        match self.table.is_computed() {
+            true => self.settings.source_timeout.saturating_mul(COMPUTING_PATIENCE),
+            false => self.settings.source_timeout,
+        }
+    }
+
     fn accepts_join_filters(&self) -> bool {
         // A limit asks for any rows that pass: restricting them to keys would be right, but never needed.
         self.settings.pushdown && self.scan.limit.is_none() && self.table.lookup().is_some()
@@ -230,7 +267,7 @@ impl PartitionRead {
         match mode {
             ScanMode::Scan => self.table.read(&self.scan, &self.split, &self.cx).await,
             ScanMode::Lookup(keys) if self.partition == 0 && keys.values.num_rows() > 0 => {
-                let counter = MetricBuilder::new(&self.metrics).counter("lookup_keys", self.partition);
+                let counter = MetricBuilder::new(&self.metrics).counter(LOOKUP_KEYS, self.partition);
                 counter.add(keys.values.num_rows());
                 let lookup = self.table.lookup().ok_or_else(|| {
                     let message = format!("table {} has no lookup", self.table.name());
@@ -313,7 +350,7 @@ impl FirstBatch {
     fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
         Self {
             polled: Arc::default(),
-            time: MetricBuilder::new(metrics).subset_time("time_to_first_batch", partition),
+            time: MetricBuilder::new(metrics).subset_time(FIRST_BATCH, partition),
         }
     }
 
@@ -465,11 +502,13 @@ impl ExecutionPlan for ScanExec {
             let message = format!("table {} has no split {partition}", self.table.name());
             ConnectorError::new(ErrorKind::Internal, message)
         })?;
+        let shared = self.executions.of(&context);
         let cx = ReadContext {
             query_id: Arc::clone(&self.settings.query_id),
             batch_rows: context.session_config().batch_size(),
             batch_bytes: self.settings.batch_bytes,
-            source_timeout: self.settings.source_timeout,
+            source_timeout: self.patience(),
+            execution: Some(shared.execution),
             metrics: ReadMetrics::new(&self.metrics, partition),
         };
         let read = PartitionRead {
@@ -477,7 +516,7 @@ impl ExecutionPlan for ScanExec {
             scan: self.scan.clone(),
             split,
             partition,
-            mode: self.executions.of(&context),
+            mode: shared.mode,
             join_filters: self.join_filters.clone(),
             rows_estimate: match self.statistics.num_rows {
                 Precision::Exact(rows) | Precision::Inexact(rows) => Some(rows),
@@ -489,13 +528,22 @@ impl ExecutionPlan for ScanExec {
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let first_batch = FirstBatch::new(&self.metrics, partition);
         let polled = first_batch.clone();
+        let begun = MetricBuilder::new(&self.metrics).counter(BEGUN, partition);
+        let mut ended = Some(MetricBuilder::new(&self.metrics).counter(ENDED, partition));
         // The context is held until the stream ends, so that its address names this execution alone.
         let opened = stream::once(async move {
             let _execution = context;
+            begun.add(1);
             polled.polled();
             read.open().await
         });
-        let stream = with_deadline(opened.try_flatten().boxed(), Arc::clone(&self.table), cx);
+        // What comes after the last batch is asked for only by whoever reads to the end.
+        let end = stream::iter(std::iter::from_fn(move || {
+            ended.take().iter().for_each(|ended| ended.add(1));
+            None
+        }));
+        let batches = opened.try_flatten().chain(end).boxed();
+        let stream = with_deadline(batches, Arc::clone(&self.table), cx);
         Ok(checked(
             stream,
             self.scan.projected_schema(),

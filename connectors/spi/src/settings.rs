@@ -3,7 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::common::config::{ConfigOptions, OptimizerOptions};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
+
+use crate::ScanExec;
 
 /// Per-statement settings of the scans.
 #[derive(Debug, Clone)]
@@ -44,4 +49,37 @@ pub fn engine_settings(mut config: SessionConfig) -> SessionConfig {
     optimizer.hash_join_inlist_pushdown_max_size = LOOKUP_KEYS_BYTES_MAX;
     optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     config
+}
+
+/// Fewest keys that a leaf which can look up is offered as a list, however few rows it is believed to have.
+const LOOKUP_KEYS_LEAST: usize = 10_000;
+
+/// Bounds the lists of keys that the joins of `plan` hand over by what its leaves can use; `options` are those that it will
+/// run with.
+///
+/// A list of as many keys as a table has rows is no better than a scan; and files are filtered faster by the join's own
+/// hash table, which they get when there is no list. Without a leaf that looks up the bounds are DataFusion's defaults.
+pub fn bound_key_lists(options: &mut ConfigOptions, plan: &Arc<dyn ExecutionPlan>) {
+    let mut keys_max = 0;
+    let walked = plan.apply(|node| {
+        if let Some(leaf) = node.downcast_ref::<ScanExec>()
+            && !leaf.lookup_columns().is_empty()
+        {
+            let rows = leaf.estimated_rows().unwrap_or(LOOKUP_KEYS_MAX);
+            keys_max = keys_max.max(rows.clamp(LOOKUP_KEYS_LEAST, LOOKUP_KEYS_MAX));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(walked.is_ok(), "nothing in the walk fails");
+    let defaults = OptimizerOptions::default();
+    (
+        options.optimizer.hash_join_inlist_pushdown_max_distinct_values,
+        options.optimizer.hash_join_inlist_pushdown_max_size,
+    ) = match keys_max {
+        0 => (
+            defaults.hash_join_inlist_pushdown_max_distinct_values,
+            defaults.hash_join_inlist_pushdown_max_size,
+        ),
+        keys => (keys, LOOKUP_KEYS_BYTES_MAX),
+    };
 }

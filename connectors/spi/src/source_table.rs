@@ -3,6 +3,7 @@
 //! It carries the session's settings, since `supports_filters_pushdown` gets no session, and notes what was pushed and
 //! why, for EXPLAIN.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +22,9 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::connector::{Table, TableName};
 use crate::deadline::with_source_timeout;
+use crate::figures::with_reference;
 use crate::filter::{Filter, Pushdown, Verdict};
+use crate::operator::{OperatorNote, Operators};
 use crate::scan::{Scan, ScanFilter};
 use crate::scan_exec::ScanExec;
 use crate::settings::ScanSettings;
@@ -35,6 +38,8 @@ pub struct ScanNote {
     pub filters: Vec<ScanFilter>,
     /// The number of the reference in its statement; [`ScanExec::reference`] of its leaf.
     pub reference: usize,
+    /// Each operator above the filters that the source was asked for, with its answer.
+    pub operators: Vec<OperatorNote>,
     /// The limit that went down, if any.
     pub limit: Option<usize>,
     /// What is sent to the source.
@@ -67,6 +72,10 @@ pub struct SourceTable {
     notes: Arc<ScanNotes>,
     /// The filters declined at the last question: those that stay above the scan.
     declined: Mutex<Vec<ScanFilter>>,
+    /// The filters below the operators of a derived table.
+    below: Vec<ScanFilter>,
+    /// The operators that the table's source was asked for.
+    operators: Mutex<Vec<OperatorNote>>,
 }
 
 impl SourceTable {
@@ -77,6 +86,8 @@ impl SourceTable {
             settings,
             notes,
             declined: Mutex::default(),
+            below: Vec::new(),
+            operators: Mutex::default(),
         }
     }
 
@@ -85,12 +96,80 @@ impl SourceTable {
         &self.table
     }
 
+    /// The reference to `table`, which stands for an operator over `scan` of this one.
+    pub(crate) fn replaced_by(&self, table: Arc<dyn Table>, scan: &Scan, operator: OperatorNote) -> Self {
+        let mut below = self.below.clone();
+        below.extend(scan.filters.iter().cloned());
+        let mut operators = self
+            .operators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        operators.retain(|note| note.pushdown.verdict == Verdict::Exact);
+        operators.push(operator);
+        Self {
+            below,
+            operators: Mutex::new(operators),
+            ..Self::new(table, self.settings.clone(), Arc::clone(&self.notes))
+        }
+    }
+
+    /// This reference, which stands for a join with `scan` of `other`.
+    pub(crate) fn joined_with(mut self, other: &Self, scan: &Scan) -> Self {
+        self.below.extend(other.below.iter().cloned());
+        self.below.extend(scan.filters.iter().cloned());
+        let operators = self.operators.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let others = other.operators.lock().unwrap_or_else(PoisonError::into_inner);
+        let exact = others
+            .iter()
+            .filter(|note| note.pushdown.verdict == Verdict::Exact);
+        operators.extend(exact.cloned());
+        drop(others);
+        self
+    }
+
+    /// Whether both tables are of one source that is asked for joins.
+    pub(crate) fn shares_source(&self, other: &Self) -> bool {
+        let (ours, others) = (self.operators(), other.operators());
+        ours.zip(others)
+            .is_some_and(|(ours, others)| ours.shares_source(others))
+    }
+
+    /// Notes the answer to an operator, once.
+    pub(crate) fn note_operator(&self, mut note: OperatorNote) {
+        if let Some(operators) = self.table.operators()
+            && note.pushdown.hint.is_none()
+        {
+            note.pushdown.hint = operators.advice(&note.pushdown.reason).map(Cow::Borrowed);
+        }
+        let mut operators = self.operators.lock().unwrap_or_else(PoisonError::into_inner);
+        if operators.iter().all(|known| known.operator != note.operator) {
+            operators.push(note);
+        }
+    }
+
+    /// The operators that the table's source may be asked for; `None` with pushdown off.
+    pub(crate) fn operators(&self) -> Option<&dyn Operators> {
+        self.table.operators().filter(|_| self.settings.pushdown)
+    }
+
+    /// The scan that DataFusion asks for, if its source does all of it.
+    pub(crate) fn exact_scan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Option<Scan> {
+        let (scan, kept) = self.plan_scan(projection, filters, limit);
+        (kept.is_empty() && scan.all_exact()).then_some(scan)
+    }
+
     fn verdict(&self, expr: &Expr) -> ScanFilter {
         let filter = Filter::new(expr);
         let pushdown = if self.settings.pushdown {
             self.table.pushdown(&filter)
         } else {
-            Pushdown::declined("pushdown is off in this session")
+            Pushdown::declined("pushdown is off in this session").hint("SET pushdown = on.")
         };
         ScanFilter { filter, pushdown }
     }
@@ -142,7 +221,8 @@ impl SourceTable {
                 .map(|filter| filter.filter.expr().clone())
                 .collect();
             let planned = native.scan(state, Some(&scan.projection), &filters, scan.limit);
-            return with_source_timeout(self.settings.source_timeout, planned).await;
+            let planned = with_source_timeout(self.settings.source_timeout, planned).await?;
+            return Ok(with_reference(planned, reference));
         }
         let leaf = ScanExec::plan(Arc::clone(&self.table), scan, self.settings.clone(), reference).await?;
         Ok(Arc::new(leaf))
@@ -186,7 +266,8 @@ impl SourceTable {
     }
 
     fn note(&self, scan: &Scan) -> usize {
-        let mut filters = scan.filters.clone();
+        let mut filters = self.below.clone();
+        filters.extend(scan.filters.iter().cloned());
         filters.extend(
             self.declined
                 .lock()
@@ -198,6 +279,11 @@ impl SourceTable {
             reference: 0,
             table: self.table.name().clone(),
             filters,
+            operators: self
+                .operators
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             limit: scan.limit,
             remote: self.table.remote_text(scan),
         })

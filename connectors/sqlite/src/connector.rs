@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use causeway_base_sql::SqlTable;
-use causeway_spi::{Connector, ConnectorError, ConnectorOptions, ErrorKind, Result, Table, TableName};
+use causeway_spi::{Connector, ConnectorError, ConnectorOptions, Result, Table, TableName};
 
 use crate::catalog;
 use crate::decode::OddValues;
+use crate::error::{Doing, translate};
+use crate::grants;
 use crate::options::SqliteOptions;
 use crate::reader::SqliteBackend;
 use crate::sessions::Sessions;
@@ -39,13 +41,19 @@ impl SqliteConnector {
         }
     }
 
+    async fn is_wal(&self) -> Result<bool> {
+        let catalog = self.catalog.clone();
+        self.sessions
+            .request(move |connection| {
+                grants::is_wal(connection).map_err(|error| translate(error, Doing::Listing(&catalog)))
+            })
+            .await
+    }
+
     fn check_schema(&self, schema: &str) -> Result<()> {
         match schema {
             SCHEMA => Ok(()),
-            _ => Err(ConnectorError::new(
-                ErrorKind::UnknownSchema,
-                format!("schema {}.{schema} does not exist", self.catalog),
-            )),
+            _ => Err(ConnectorError::unknown_schema(&self.catalog, schema)),
         }
     }
 }
@@ -58,6 +66,20 @@ impl Connector for SqliteConnector {
 
     async fn ping(&self) -> Result<()> {
         self.tables(SCHEMA).await.map(drop)
+    }
+
+    async fn needs(&self) -> Result<Option<String>> {
+        let wal = self.is_wal().await?;
+        Ok(Some(grants::needs(&self.options.path, wal)))
+    }
+
+    async fn excess(&self) -> Result<Vec<String>> {
+        let wal = self.is_wal().await?;
+        let path = self.options.path.clone();
+        // Asked of the file system where that may take long.
+        self.sessions
+            .request(move |_| Ok(grants::excess(&path, wal)))
+            .await
     }
 
     async fn schemas(&self) -> Result<Vec<String>> {

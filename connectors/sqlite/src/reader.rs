@@ -7,20 +7,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
-use causeway_base_sql::{Dialect, SqlBackend, SqlRead, Statement};
+use causeway_base_sql::{Dialect, SqlBackend, SqlRead, Statement, spawned};
 use causeway_spi::{BatchStream, ConnectorError, ErrorKind, ReadContext, Result, TableName};
-use futures::{StreamExt, stream};
 use rusqlite::{Connection, InterruptHandle, params_from_iter};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc::Sender;
 
 use crate::bind::bound;
 use crate::decode::{Batcher, OddValues};
 use crate::error::{Doing, translate};
 use crate::sessions::Sessions;
-
-/// Batches that may wait for the reader of the stream.
-const BATCHES_AHEAD: usize = 1;
 
 /// Runs statements on the sessions of a catalog.
 #[derive(Debug)]
@@ -49,7 +44,8 @@ impl SqlBackend for SqliteBackend {
             cx: cx.clone(),
             running: Arc::default(),
         };
-        stream::unfold(State::Waiting(Box::new(job)), next_batch).boxed()
+        let (table, running) = (job.read.table.clone(), Arc::clone(&job.running));
+        spawned(table, |batches| job.start(batches), move || running.interrupt())
     }
 }
 
@@ -59,27 +55,6 @@ struct Job {
     read: SqlRead,
     cx: ReadContext,
     running: Arc<RunningStatement>,
-}
-
-enum State {
-    Waiting(Box<Job>),
-    Running(Running),
-    Ended,
-}
-
-struct Running {
-    table: TableName,
-    batches: Receiver<Result<RecordBatch>>,
-    task: JoinHandle<()>,
-    statement: Arc<RunningStatement>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Closed first: a statement that starts after this sees it.
-        self.batches.close();
-        self.statement.interrupt();
-    }
 }
 
 /// The way to stop what runs on a session, as long as this read owns it.
@@ -109,60 +84,29 @@ impl RunningStatement {
     }
 }
 
-async fn next_batch(state: State) -> Option<(Result<RecordBatch>, State)> {
-    let mut running = match state {
-        State::Waiting(job) => job.start(),
-        State::Running(running) => running,
-        State::Ended => return None,
-    };
-    match running.batches.recv().await {
-        Some(Ok(batch)) => Some((Ok(batch), State::Running(running))),
-        Some(Err(error)) => Some((Err(error), State::Ended)),
-        // The channel also closes when the thread panics: that is no end of data.
-        None => match (&mut running.task).await {
-            Ok(()) => None,
-            Err(error) => {
-                let message = format!("the reader of table {} ended unexpectedly", running.table);
-                let error = ConnectorError::new(ErrorKind::Internal, message).source(error);
-                Some((Err(error), State::Ended))
-            }
-        },
-    }
-}
-
 impl Job {
-    fn start(self) -> Running {
-        let (sender, batches) = channel(BATCHES_AHEAD);
-        let (table, statement) = (self.read.table.clone(), Arc::clone(&self.running));
-        let task = tokio::spawn(async move {
-            let permit = tokio::select! {
-                biased;
-                () = sender.closed() => return,
-                permit = self.sessions.permit() => permit,
-            };
-            let permit = match permit {
-                Ok(permit) => permit,
-                Err(error) => {
-                    // Nobody to tell when the stream is gone; so below.
-                    let _ = sender.send(Err(error)).await;
-                    return;
-                }
-            };
-            let reading = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                if let Err(error) = self.read_all(&sender) {
-                    let _ = sender.blocking_send(Err(error));
-                }
-            });
-            if let Err(error) = reading.await {
-                std::panic::resume_unwind(error.into_panic());
+    async fn start(self, sender: Sender<Result<RecordBatch>>) {
+        let permit = tokio::select! {
+            biased;
+            () = sender.closed() => return,
+            permit = self.sessions.permit() => permit,
+        };
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(error) => {
+                // Nobody to tell when the stream is gone; so below.
+                let _ = sender.send(Err(error)).await;
+                return;
+            }
+        };
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            if let Err(error) = self.read_all(&sender) {
+                let _ = sender.blocking_send(Err(error));
             }
         });
-        Running {
-            table,
-            batches,
-            task,
-            statement,
+        if let Err(error) = reading.await {
+            std::panic::resume_unwind(error.into_panic());
         }
     }
 

@@ -208,6 +208,7 @@ impl NativeColumn {
             native_type: declared,
             kind,
             nullable: !(self.not_null || self.is_row_id),
+            sorted_whole: true,
         }
     }
 

@@ -89,6 +89,14 @@ impl Catalogs {
         Arc::new(seen)
     }
 
+    /// The kinds of the connectors, by the catalogs' names.
+    pub(crate) fn kinds(&self) -> BTreeMap<String, &'static str> {
+        let kinds = self.connectors.iter();
+        kinds
+            .map(|(name, connector)| (name.clone(), connector.kind()))
+            .collect()
+    }
+
     /// Whether `catalog` is here as one statement sees it.
     pub(crate) fn is_snapshot(&self, catalog: &str) -> bool {
         self.snapshots.contains(catalog)

@@ -36,6 +36,16 @@ impl TablePath {
             .collect::<Vec<_>>()
             .join(".")
     }
+
+    /// The path with another first part, as it can be pasted into a statement.
+    fn pasted(&self, first: &str) -> String {
+        let rest = self.0.iter().skip(1).map(|part| match part.quoted {
+            true => quoted(&part.text),
+            false => part.text.clone(),
+        });
+        let parts: Vec<String> = std::iter::once(quoted(first)).chain(rest).collect();
+        parts.join(".")
+    }
 }
 
 /// A schema to look in: the catalog, and the schema if the user named one.
@@ -256,10 +266,7 @@ impl Catalogs {
         let message = format!("schema \"{}\" does not exist", first.text);
         let error = QueryError::new(SqlState::UNDEFINED_SCHEMA, message).at(first.span);
         Err(match nearest(&first.text, self.names()) {
-            Some(name) => error.hint(format!(
-                "Perhaps you meant {}.",
-                path.display().replacen(&first.text, &quoted(name), 1)
-            )),
+            Some(name) => error.hint(format!("Perhaps you meant {}.", path.pasted(name))),
             None => error,
         })
     }

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::names;
-use super::plan::path_as_written;
+use super::references::path_as_written;
 use crate::catalog::pg_type::by_name;
 use crate::catalog::{CatalogView, TablePath};
 use crate::error::{QueryError, Result};

@@ -1,31 +1,107 @@
 //! Integer arithmetic that does not fit is 22003, as in PostgreSQL; DataFusion's own wraps around.
 //!
-//! The plan keeps `+`, `-` and `*` while it is optimised, so that filters are pushed, simplified and turned round as
+//! DataFusion also takes `x / 8 = 8` for `x = 64`, and left out sorts by `x` then: it does not look into a function.
+//! The plan keeps `+`, `-`, `*` and `/` while it is optimised, so that filters are pushed, simplified and turned round as
 //! ever. [`check_arithmetic`] replaces them once, over the finished plan. What has no column would be computed during
 //! planning: [`CheckedConstants`] replaces it before.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::Datum;
-use datafusion::arrow::compute::kernels::numeric::{add, mul, sub};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::compute::kernels::numeric::{add, div, mul, sub};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::logical_plan::{Projection, Union};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
 
 /// Checks the arithmetic of an optimised plan. Scans keep theirs: sources decline filters with arithmetic.
 pub(super) fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
-    rewrite(plan, &|_| true)
+    hidden_grouping_keys(distinct_columns_of_unions(rewrite(plan, Stage::Finished)?)?)
+}
+
+/// Hides the keys of grouping sets: DataFusion believes that a key with one value, by a filter, is still that value where a
+/// grouping set has made it NULL, and left out sorts by it.
+fn hidden_grouping_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|plan| {
+        let LogicalPlan::Aggregate(mut aggregate) = plan else {
+            return Ok(Transformed::no(plan));
+        };
+        if !matches!(aggregate.group_expr.first(), Some(Expr::GroupingSet(_))) {
+            return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+        }
+        let keys: Vec<Column> = aggregate
+            .group_expr
+            .iter()
+            .flat_map(|expr| expr.column_refs().into_iter().cloned())
+            .collect();
+        let columns = aggregate.input.schema().iter().map(|(qualifier, field)| {
+            let column = Column::from((qualifier, field));
+            if !keys.contains(&column) {
+                return Expr::Column(column);
+            }
+            let function = Arc::new(ScalarUDF::from(Term::new()));
+            let term = ScalarFunction::new_udf(function, vec![Expr::Column(column)]);
+            Expr::ScalarFunction(term).alias_qualified(qualifier.cloned(), field.name())
+        });
+        let projection = Projection::try_new(columns.collect(), Arc::clone(&aggregate.input))?;
+        aggregate.input = Arc::new(LogicalPlan::Projection(projection));
+        Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
+    })?;
+    Ok(rewritten.data)
+}
+
+/// Hides what a part of a union gives a second time: DataFusion sorts the part by its first place, and does not find the
+/// order at the second one.
+fn distinct_columns_of_unions(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|plan| {
+        let LogicalPlan::Union(Union { inputs, schema }) = plan else {
+            return Ok(Transformed::no(plan));
+        };
+        let inputs = inputs.into_iter().map(|input| match input.as_ref() {
+            LogicalPlan::Projection(projection) => {
+                let columns = hidden_repeats(&projection.expr);
+                let rewritten = Projection::try_new(columns, Arc::clone(&projection.input))?;
+                Ok(Arc::new(LogicalPlan::Projection(rewritten)))
+            }
+            _ => Ok(input),
+        });
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        Ok(Transformed::yes(LogicalPlan::Union(Union { inputs, schema })))
+    })?;
+    Ok(rewritten.data)
+}
+
+fn hidden_repeats(columns: &[Expr]) -> Vec<Expr> {
+    let bare: Vec<&Expr> = columns
+        .iter()
+        .map(|column| match column {
+            Expr::Alias(alias) => alias.expr.as_ref(),
+            other => other,
+        })
+        .collect();
+    let hidden = |(index, column): (usize, &Expr)| {
+        let repeats = bare[..index].contains(&bare[index]) && bare[index].any_column_refs();
+        match column {
+            Expr::Alias(alias) if repeats => {
+                let function = Arc::new(ScalarUDF::from(Term::new()));
+                let term = ScalarFunction::new_udf(function, vec![alias.expr.as_ref().clone()]);
+                Expr::ScalarFunction(term).alias_qualified(alias.relation.clone(), &alias.name)
+            }
+            other => other.clone(),
+        }
+    };
+    columns.iter().enumerate().map(hidden).collect()
 }
 
 /// Checks arithmetic without columns. Runs after types are made equal, before anything is computed.
@@ -34,7 +110,7 @@ pub(super) struct CheckedConstants;
 
 impl AnalyzerRule for CheckedConstants {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        rewrite(plan, &|expr| !expr.any_column_refs())
+        rewrite(plan, Stage::Analysis)
     }
 
     fn name(&self) -> &'static str {
@@ -42,16 +118,36 @@ impl AnalyzerRule for CheckedConstants {
     }
 }
 
-fn rewrite(plan: LogicalPlan, wanted: &dyn Fn(&Expr) -> bool) -> Result<LogicalPlan> {
+/// When a plan is rewritten: what the optimiser wants to see stays until it has finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Analysis,
+    Finished,
+}
+
+impl Stage {
+    fn wants(self, expr: &Expr) -> bool {
+        self == Self::Finished || !expr.any_column_refs()
+    }
+}
+
+fn rewrite(plan: LogicalPlan, stage: Stage) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|plan| {
         if matches!(plan, LogicalPlan::TableScan(_) | LogicalPlan::Limit(_)) {
             return Ok(Transformed::no(plan));
         }
         let schema = merge_schema(&plan.inputs());
         let names = NamePreserver::new(&plan);
+        let hides = stage == Stage::Finished && matches!(plan, LogicalPlan::Filter(_));
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| Ok(checked(expr, &schema, wanted)))?;
+            let rewritten = expr.transform_up(|expr| Ok(checked(expr, &schema, stage)))?;
+            let rewritten = match hides {
+                true => {
+                    rewritten.transform_data(|expr| expr.transform_up(|expr| Ok(opaque(expr, &schema))))?
+                }
+                false => rewritten,
+            };
             Ok(if rewritten.transformed {
                 rewritten.update_data(|expr| name.restore(expr))
             } else {
@@ -62,14 +158,14 @@ fn rewrite(plan: LogicalPlan, wanted: &dyn Fn(&Expr) -> bool) -> Result<LogicalP
     Ok(rewritten.data)
 }
 
-fn checked(expr: Expr, schema: &DFSchema, wanted: &dyn Fn(&Expr) -> bool) -> Transformed<Expr> {
+fn checked(expr: Expr, schema: &DFSchema, stage: Stage) -> Transformed<Expr> {
     let is_integer = |expr: &Expr| matches!(expr.get_type(schema), Ok(found) if found.is_signed_integer());
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if Arithmetic::of(op).is_some() && is_integer(&left) && is_integer(&right) =>
         {
             let expr = Expr::BinaryExpr(BinaryExpr { left, op, right });
-            if !wanted(&expr) {
+            if !stage.wants(&expr) {
                 return Transformed::no(expr);
             }
             match (Arithmetic::of(op), expr) {
@@ -79,7 +175,7 @@ fn checked(expr: Expr, schema: &DFSchema, wanted: &dyn Fn(&Expr) -> bool) -> Tra
                 (_, expr) => Transformed::no(expr),
             }
         }
-        Expr::Negative(inner) if is_integer(&inner) && wanted(&inner) => {
+        Expr::Negative(inner) if is_integer(&inner) && stage.wants(&inner) => {
             let zero = inner
                 .get_type(schema)
                 .and_then(|found| ScalarValue::new_zero(&found));
@@ -92,6 +188,117 @@ fn checked(expr: Expr, schema: &DFSchema, wanted: &dyn Fn(&Expr) -> bool) -> Tra
     }
 }
 
+/// A comparison with a cast or a sum that several values of its column may share.
+///
+/// DataFusion's filters turn such a term round, take the column for the one value that they find, and leave out sorts by
+/// it: `WHERE at::date = '2024-01-01' ORDER BY at` came in any order. They do not look into a function.
+fn opaque(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if op.supports_propagation() && (is_shared(&left, schema) || is_shared(&right, schema)) =>
+        {
+            let hidden = |term: Box<Expr>| match is_shared(&term, schema) {
+                true => {
+                    let function = Arc::new(ScalarUDF::from(Term::new()));
+                    Box::new(Expr::ScalarFunction(ScalarFunction::new_udf(
+                        function,
+                        vec![*term],
+                    )))
+                }
+                false => term,
+            };
+            Transformed::yes(Expr::BinaryExpr(BinaryExpr {
+                left: hidden(left),
+                op,
+                right: hidden(right),
+            }))
+        }
+        other => Transformed::no(other),
+    }
+}
+
+fn is_shared(term: &Expr, schema: &DFSchema) -> bool {
+    match term {
+        Expr::Cast(cast) if cast.expr.any_column_refs() => match cast.expr.get_type(schema) {
+            Ok(from) => !is_injective(&from, cast.field.data_type()) || is_shared(&cast.expr, schema),
+            Err(_) => true,
+        },
+        Expr::BinaryExpr(sum) => {
+            !sum.op.supports_propagation() && !sum.op.is_logic_operator() && term.any_column_refs()
+        }
+        Expr::Negative(inner) => is_shared(inner, schema),
+        _ => false,
+    }
+}
+
+/// Whether a cast gives different values different results.
+fn is_injective(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Date32, Float32, Float64, Int8, Int16, Int32, Int64, Timestamp};
+    from == to
+        || matches!(
+            (from, to),
+            (Int8 | Int16 | Int32, Int64 | Float64)
+                | (Int8 | Int16, Int32 | Float32)
+                | (Int8, Int16)
+                | (Float32, Float64)
+                | (Date32, Timestamp(..))
+        )
+}
+
+/// Its argument, which the engine does not look into.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Term {
+    signature: Signature,
+}
+
+impl Term {
+    fn new() -> Self {
+        Self {
+            signature: Signature::any(1, Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for Term {
+    fn name(&self) -> &str {
+        "term"
+    }
+
+    fn display_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(args.first().map(ToString::to_string).unwrap_or_default())
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let only = types.first().cloned();
+        only.ok_or_else(|| DataFusionError::Internal("a term has one argument".to_owned()))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        field_of(self, &args)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let only = args.args.into_iter().next();
+        only.ok_or_else(|| DataFusionError::Internal("a term has one argument".to_owned()))
+    }
+}
+
+/// NULL only of NULLs, like the expression in whose place the function stands: plans with other fields are refused.
+fn field_of(function: &impl ScalarUDFImpl, args: &ReturnFieldArgs<'_>) -> Result<FieldRef> {
+    let types: Vec<DataType> = args
+        .arg_fields
+        .iter()
+        .map(|field| field.data_type().clone())
+        .collect();
+    let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+    let data_type = function.return_type(&types)?;
+    Ok(Arc::new(Field::new(function.name(), data_type, nullable)))
+}
+
 fn call(operator: Arithmetic, left: Expr, right: Expr) -> Expr {
     let function = Arc::new(ScalarUDF::from(Checked::new(operator)));
     Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![left, right]))
@@ -102,6 +309,7 @@ enum Arithmetic {
     Plus,
     Minus,
     Multiply,
+    Divide,
 }
 
 impl Arithmetic {
@@ -110,6 +318,7 @@ impl Arithmetic {
             Operator::Plus => Some(Self::Plus),
             Operator::Minus => Some(Self::Minus),
             Operator::Multiply => Some(Self::Multiply),
+            Operator::Divide => Some(Self::Divide),
             _ => None,
         }
     }
@@ -119,6 +328,7 @@ impl Arithmetic {
             Self::Plus => "+",
             Self::Minus => "-",
             Self::Multiply => "*",
+            Self::Divide => "/",
         }
     }
 
@@ -127,6 +337,7 @@ impl Arithmetic {
             Self::Plus => add,
             Self::Minus => sub,
             Self::Multiply => mul,
+            Self::Divide => div,
         }
     }
 }
@@ -153,6 +364,7 @@ impl ScalarUDFImpl for Checked {
             Arithmetic::Plus => "checked_plus",
             Arithmetic::Minus => "checked_minus",
             Arithmetic::Multiply => "checked_multiply",
+            Arithmetic::Divide => "checked_divide",
         }
     }
 
@@ -173,6 +385,10 @@ impl ScalarUDFImpl for Checked {
                 "checked arithmetic of {types:?}"
             ))),
         }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        field_of(self, &args)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

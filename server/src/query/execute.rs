@@ -1,15 +1,19 @@
 //! A plan to a running stream of batches.
 
-use std::sync::Arc;
+use std::time::Instant;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use causeway_spi::{bound_key_lists, push_operators};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
 
 use super::Prepared;
 use super::checked::check_arithmetic;
+use super::explain::{Executed, Explained};
 use super::optimize::optimize;
 use super::plan::with_names;
+use super::receipt::Receipt;
+use super::zeros::equal_join_keys;
 use crate::error::Result;
 use crate::session::CancelToken;
 
@@ -19,6 +23,8 @@ pub struct QueryHandle {
     pub schema: SchemaRef,
     /// The rows.
     pub stream: SendableRecordBatchStream,
+    /// What it has moved, once the stream has ended, if that was asked for.
+    pub receipt: Option<Receipt>,
 }
 
 impl std::fmt::Debug for QueryHandle {
@@ -31,31 +37,46 @@ impl std::fmt::Debug for QueryHandle {
 
 /// Optimises and starts `prepared`, unless `over` fires meanwhile. Must run on a thread with a large stack; sources are read only when the stream is
 /// polled (for `EXPLAIN ANALYZE`: before this returns).
-pub async fn start(prepared: Prepared, over: CancelToken) -> Result<QueryHandle> {
+pub async fn start(mut prepared: Prepared, over: CancelToken) -> Result<QueryHandle> {
+    let begun = Instant::now();
     let state = &prepared.state;
-    let optimized = check_arithmetic(optimize(state, &prepared.plan, &over)?)?;
+    let optimized = push_operators(optimize(state, &prepared.plan, &over)?, state)?;
+    let optimized = equal_join_keys(check_arithmetic(optimized)?)?;
     let plan = state
         .query_planner()
         .create_physical_plan(&optimized, state)
         .await?;
-    if let Some(explain) = &prepared.explain {
-        let notes = prepared.notes.take();
-        let stream = explain.run(plan, &notes, prepared.state.task_ctx()).await?;
+    bound_key_lists(prepared.state.config_mut().options_mut(), &plan);
+    let planning = prepared.planning + begun.elapsed();
+    let notes = prepared.notes.take();
+    let kinds = &prepared.kinds;
+    let receipt = |rows| {
+        let wanted = prepared.with_receipt;
+        wanted.then(|| Receipt::new(&plan, &notes, kinds, rows))
+    };
+    let Some(explain) = prepared.explain else {
         return Ok(QueryHandle {
-            schema: stream.schema(),
-            stream,
+            schema: with_names(&plan.schema(), &prepared.names),
+            receipt: receipt(None),
+            stream: execute_stream(plan, prepared.state.task_ctx())?,
         });
-    }
-    let schema = with_names(&plan.schema(), &prepared.names);
-    let stream = execute_stream(plan, prepared.state.task_ctx())?;
-    Ok(QueryHandle { schema, stream })
-}
-
-/// The type of EXPLAIN's one column.
-pub(super) fn plan_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new(
-        "QUERY PLAN",
-        DataType::Utf8View,
-        false,
-    )]))
+    };
+    let executed = match explain.analyzes() {
+        true => Some(Executed::run(&plan, prepared.state.task_ctx()).await?),
+        false => None,
+    };
+    // A plan that was only shown has moved nothing.
+    let receipt = executed.and_then(|executed| receipt(Some(executed.rows)));
+    let stream = explain.show(&Explained {
+        plan,
+        notes: &notes,
+        kinds,
+        planning,
+        executed,
+    })?;
+    Ok(QueryHandle {
+        schema: stream.schema(),
+        stream,
+        receipt,
+    })
 }

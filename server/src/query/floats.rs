@@ -1,51 +1,25 @@
 //! Numerics beside floats are floats, as in PostgreSQL: `f > 0.5` compares floats.
 //!
-//! DataFusion makes numerics of the floats, which fails for large ones and changes what is equal.
+//! DataFusion makes numerics of the floats, which fails for large ones and changes what is equal. The numeric law applies
+//! this from the leaves up together with its own rules: what is an average of integers is no float any more.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Union;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast,
+    Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, cast,
 };
-use datafusion::optimizer::AnalyzerRule;
 
-/// Casts numerics that are compared or computed with floats. Runs before types are made equal.
-#[derive(Debug)]
-pub(super) struct FloatsBesideNumerics;
-
-impl AnalyzerRule for FloatsBesideNumerics {
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            let rewritten = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| Ok(beside_floats(expr, &schema)))?;
-                Ok(rewritten.update_data(|expr| name.restore(expr)))
-            })?;
-            rewritten
-                .transform_data(union_of_floats)?
-                .map_data(LogicalPlan::recompute_schema)
-        })?;
-        Ok(rewritten.data)
-    }
-
-    fn name(&self) -> &'static str {
-        "floats_beside_numerics"
-    }
-}
-
-fn beside_floats(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+/// Casts numerics that are compared or computed with floats.
+pub(super) fn beside_floats(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if mixed(&[&left, &right], schema) => {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if mixed(&[&left, &right], schema) || is_real_and_integer(&left, op, &right, schema) =>
+        {
             Transformed::yes(Expr::BinaryExpr(BinaryExpr {
                 left: as_float(*left),
                 op,
@@ -100,8 +74,22 @@ fn beside_floats(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
+/// Whether a real is computed with an integer, which PostgreSQL does in double precision.
+fn is_real_and_integer(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> bool {
+    let arithmetic = matches!(
+        op,
+        Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo
+    );
+    let types = || left.get_type(schema).ok().zip(right.get_type(schema).ok());
+    arithmetic
+        && types().is_some_and(|types| match types {
+            (DataType::Float32, other) | (other, DataType::Float32) => other.is_integer(),
+            _ => false,
+        })
+}
+
 /// The parts of a union, with floats where one part has floats and another numerics.
-fn union_of_floats(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+pub(super) fn union_of_floats(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Union(mut union) = plan else {
         return Ok(Transformed::no(plan));
     };

@@ -7,27 +7,38 @@ mod catalog_syntax;
 mod checked;
 mod command;
 mod complexity;
+mod distinct;
 mod execute;
 mod explain;
+mod filter_places;
 mod floats;
 mod functions;
 mod identifiers;
+mod literals;
 mod moments;
 mod names;
 mod numerics;
+mod operators;
 mod optimize;
 mod parameters;
 mod parse;
+mod places;
 mod plan;
+mod provider;
+mod receipt;
+mod references;
 mod refresh;
 mod refused;
 mod rounding;
+mod set_operations;
 mod single_value;
+mod sort_keys;
 mod syntax;
 mod types;
 mod typing;
 mod views;
 mod write;
+mod zeros;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -47,6 +58,7 @@ pub use execute::{QueryHandle, start};
 pub use functions::{PendingSettings, SettingChange};
 pub use parse::{ParsedStatement, parse};
 pub use plan::{PlanContext, Prepared, prepare};
+pub use receipt::{Outcome, Receipt};
 pub use refresh::Refresh;
 pub use write::{
     Done, Notice, RowsWrite, Target, WriteKind, change_structure, check_may_write, command, create_table,
@@ -89,6 +101,7 @@ impl Engine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rules(analyzer_rules())
+            .with_physical_optimizer_rules(filter_places::physical_rules())
             .build();
         Ok(Self {
             catalogs: RwLock::new(Arc::new(catalogs)),
@@ -115,14 +128,19 @@ impl Engine {
 /// DataFusion's rules that give a plan its types, between ours that give it PostgreSQL's meaning.
 fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(set_operations::CopiesOfRows),
         Arc::new(single_value::SingleValues),
+        Arc::new(sort_keys::EachKeyOnce),
         Arc::new(moments::MomentArithmetic),
-        Arc::new(floats::FloatsBesideNumerics),
+        Arc::new(moments::IntervalAggregates),
         Arc::new(numerics::NumericLaw),
+        Arc::new(literals::UntypedLiterals),
     ];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(moments::SessionZone));
+    rules.push(Arc::new(moments::IntervalOrder));
     rules.push(Arc::new(rounding::RoundingCasts));
+    rules.push(Arc::new(zeros::EqualZeros));
     rules.push(Arc::new(checked::CheckedConstants));
     rules
 }

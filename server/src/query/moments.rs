@@ -1,13 +1,19 @@
 //! Arithmetic of dates, timestamps and intervals with PostgreSQL's types, in the session's time zone.
 
+use std::sync::Arc;
+
+use super::functions::{
+    chosen, interval_span, interval_times, session_cast, timestamp_minus, timestamptz_plus,
+};
+use super::types::with_types_of_inputs;
+use crate::values::zone;
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -15,23 +21,25 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::sql::sqlparser::ast::BinaryOperator;
-
-use super::functions::{interval_times, session_cast, timestamp_minus, timestamptz_plus};
-use crate::values::zone;
 
 const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 const DAY: i64 = 86_400_000_000;
 
-fn session_zone(options: &ConfigOptions) -> Tz {
+pub(super) fn session_zone(options: &ConfigOptions) -> Tz {
     let name = options.execution.time_zone.as_deref();
     name.and_then(zone::by_name).unwrap_or(Tz::UTC)
 }
 
-fn rewrite(
+/// `plan` with `each` applied to its expressions, from the leaves up; names of outputs stay. A plan without any expression
+/// that `wants` names is left alone.
+pub(super) fn rewrite(
     plan: LogicalPlan,
+    wants: fn(&Expr) -> bool,
     each: &dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<LogicalPlan> {
+    if !has(&plan, wants)? {
+        return Ok(plan);
+    }
     let rewritten = plan.transform_up_with_subqueries(|plan| {
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
@@ -39,6 +47,9 @@ fn rewrite(
         }
         let names = NamePreserver::new(&plan);
         let rewritten = plan.map_expressions(|expr| {
+            if !expr.exists(|expr| Ok(wants(expr)))? {
+                return Ok(Transformed::no(expr));
+            }
             let name = names.save(&expr);
             let rewritten = expr.transform_up(|expr| each(expr, &schema))?;
             Ok(if rewritten.transformed {
@@ -47,54 +58,41 @@ fn rewrite(
                 rewritten
             })
         })?;
-        rewritten.map_data(LogicalPlan::recompute_schema)
+        rewritten.map_data(with_types_of_inputs)
     })?;
     Ok(rewritten.data)
 }
 
-/// Operators that DataFusion's planner refuses: an interval times a number, a quoted number beside a number.
-#[derive(Debug)]
-pub(super) struct MomentOperators;
+/// Whether there is an expression that `wants` names.
+fn has(plan: &LogicalPlan, wants: fn(&Expr) -> bool) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found = found || expr.exists(|expr| Ok(wants(expr)))?;
+            Ok(match found {
+                true => TreeNodeRecursion::Stop,
+                false => TreeNodeRecursion::Continue,
+            })
+        })
+    })?;
+    Ok(found)
+}
 
-impl ExprPlanner for MomentOperators {
-    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let types = expr
-            .left
-            .get_type(schema)
-            .ok()
-            .zip(expr.right.get_type(schema).ok());
-        let Some((left, right)) = types else {
-            return Ok(PlannerResult::Original(expr));
-        };
-        let operator = match expr.op {
-            BinaryOperator::Plus => Operator::Plus,
-            BinaryOperator::Minus => Operator::Minus,
-            BinaryOperator::Multiply => Operator::Multiply,
-            BinaryOperator::Divide => Operator::Divide,
-            BinaryOperator::Modulo => Operator::Modulo,
-            _ => return Ok(PlannerResult::Original(expr)),
-        };
-        let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
-        let planned = match operator {
-            Operator::Multiply if is_interval(&left) && is_number(&right) => {
-                interval_times(expr.left, expr.right)
-            }
-            Operator::Multiply if is_number(&left) && is_interval(&right) => {
-                interval_times(expr.right, expr.left)
-            }
-            Operator::Divide if is_interval(&left) && is_number(&right) => {
-                let divisor = cast(expr.right, DataType::Float64);
-                interval_times(expr.left, sum(lit(1.0), Operator::Divide, divisor))
-            }
-            _ if is_number(&left) && is_text(&right) && is_literal(&expr.right) => {
-                sum(expr.left, operator, cast(expr.right, left))
-            }
-            _ if is_text(&left) && is_number(&right) && is_literal(&expr.left) => {
-                sum(cast(expr.left, right), operator, expr.right)
-            }
-            _ => return Ok(PlannerResult::Original(expr)),
-        };
-        Ok(PlannerResult::Planned(planned))
+/// Averages, and the shortest and longest of intervals. Runs when moments have PostgreSQL's types.
+#[derive(Debug)]
+pub(super) struct IntervalAggregates;
+
+impl AnalyzerRule for IntervalAggregates {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let wants = |expr: &Expr| matches!(expr, Expr::AggregateFunction(_) | Expr::WindowFunction(_));
+        rewrite(plan, wants, &|mut expr, schema| {
+            let changed = chosen(&mut expr, schema);
+            Ok(Transformed::new_transformed(expr, changed))
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "interval_aggregates"
     }
 }
 
@@ -105,7 +103,8 @@ pub(super) struct MomentArithmetic;
 impl AnalyzerRule for MomentArithmetic {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = session_zone(options);
-        rewrite(plan, &|expr, schema| arithmetic(expr, schema, zone))
+        let wants = |expr: &Expr| matches!(expr, Expr::BinaryExpr(_) | Expr::Between(_) | Expr::InList(_));
+        rewrite(plan, wants, &|expr, schema| arithmetic(expr, schema, zone))
     }
 
     fn name(&self) -> &'static str {
@@ -203,7 +202,7 @@ fn binary(
     })
 }
 
-fn sum(left: Expr, op: Operator, right: Expr) -> Expr {
+pub(super) fn sum(left: Expr, op: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr {
         left: Box::new(left),
         op,
@@ -211,7 +210,7 @@ fn sum(left: Expr, op: Operator, right: Expr) -> Expr {
     })
 }
 
-fn is_number(data_type: &DataType) -> bool {
+pub(super) fn is_number(data_type: &DataType) -> bool {
     data_type.is_signed_integer() || data_type.is_floating() || data_type.is_decimal()
 }
 
@@ -220,10 +219,6 @@ fn is_text(data_type: &DataType) -> bool {
         data_type,
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8
     )
-}
-
-fn is_literal(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(..))
 }
 
 /// What has no column is computed now, so that comparisons with it can be pushed.
@@ -271,6 +266,16 @@ fn compared(date: &Expr, op: Operator, timestamp: &Expr) -> Option<Expr> {
     Some(sum(date.clone(), op, date_literal(day)))
 }
 
+/// Whether Arrow's own text of such a value is not PostgreSQL's.
+fn is_shown(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Timestamp(..) | DataType::Interval(_) => true,
+        DataType::Float32 | DataType::Float64 | DataType::Struct(_) => true,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
+        list => list.is_list(),
+    }
+}
+
 /// Casts of moments that depend on the session's time zone, and those to text. Runs after types are made equal.
 #[derive(Debug)]
 pub(super) struct SessionZone;
@@ -278,7 +283,8 @@ pub(super) struct SessionZone;
 impl AnalyzerRule for SessionZone {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = session_zone(options);
-        rewrite(plan, &|expr, schema| {
+        let wants = |expr: &Expr| matches!(expr, Expr::Cast(_));
+        rewrite(plan, wants, &|expr, schema| {
             let Expr::Cast(Cast { expr: inner, field }) = &expr else {
                 return Ok(Transformed::no(expr));
             };
@@ -289,7 +295,7 @@ impl AnalyzerRule for SessionZone {
             let zoned = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
             let local =
                 |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, None) | DataType::Date32);
-            let shown = matches!(from, DataType::Timestamp(..) | DataType::Interval(_)) && is_text(to);
+            let shown = is_shown(&from) && is_text(to);
             let crosses = (zoned(&from) && (local(to) || matches!(to, DataType::Time64(_))))
                 || (local(&from) && zoned(to));
             if !(shown || (crosses && zone != Tz::UTC)) {
@@ -308,5 +314,72 @@ impl AnalyzerRule for SessionZone {
 
     fn name(&self) -> &'static str {
         "session_zone"
+    }
+}
+
+/// Compares intervals, and sorts by them, by how long they are: a day is 24 hours. Runs after types are made equal.
+#[derive(Debug)]
+pub(super) struct IntervalOrder;
+
+impl AnalyzerRule for IntervalOrder {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let wants = |expr: &Expr| matches!(expr, Expr::BinaryExpr(_) | Expr::Between(_) | Expr::InList(_));
+        let plan = rewrite(plan, wants, &|expr, schema| Ok(by_span(expr, schema)))?;
+        let sorted = plan.transform_up_with_subqueries(|plan| {
+            let LogicalPlan::Sort(mut sort) = plan else {
+                return Ok(Transformed::no(plan));
+            };
+            let schema = Arc::clone(sort.input.schema());
+            let mut changed = false;
+            for by in &mut sort.expr {
+                if is_interval(&by.expr, &schema) {
+                    by.expr = interval_span(std::mem::take(&mut by.expr));
+                    changed = true;
+                }
+            }
+            Ok(Transformed::new_transformed(LogicalPlan::Sort(sort), changed))
+        })?;
+        Ok(sorted.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "interval_order"
+    }
+}
+
+fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
+    matches!(expr.get_type(schema), Ok(DataType::Interval(_)))
+}
+
+fn by_span(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let compares = |op: Operator| {
+        op.supports_propagation() || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
+    };
+    let spans = |expr: Box<Expr>| Box::new(interval_span(*expr));
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if compares(op) && is_interval(&left, schema) && is_interval(&right, schema) =>
+        {
+            Transformed::yes(sum(interval_span(*left), op, interval_span(*right)))
+        }
+        Expr::Between(Between {
+            expr,
+            negated,
+            low,
+            high,
+        }) if is_interval(&expr, schema) => Transformed::yes(Expr::Between(Between {
+            expr: spans(expr),
+            negated,
+            low: spans(low),
+            high: spans(high),
+        })),
+        Expr::InList(InList { expr, list, negated }) if is_interval(&expr, schema) => {
+            Transformed::yes(Expr::InList(InList {
+                expr: spans(expr),
+                list: list.into_iter().map(interval_span).collect(),
+                negated,
+            }))
+        }
+        other => Transformed::no(other),
     }
 }

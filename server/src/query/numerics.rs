@@ -21,8 +21,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::floats::{beside_floats, union_of_floats};
 use super::rounding::half_to_even;
-use super::types::NUMERIC_OF_ANY_SCALE;
+use super::types::{NUMERIC_OF_ANY_SCALE, with_types_of_inputs};
 
 /// Fewest digits behind the point of a quotient or an average.
 const QUOTIENT_SCALE: i8 = 16;
@@ -47,7 +48,9 @@ impl AnalyzerRule for NumericLaw {
             let names = NamePreserver::new(&plan);
             let rewritten = plan.map_expressions(|expr| {
                 let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| Ok(lawful(expr, &schema)))?;
+                let rewritten = expr.transform_up(|expr| {
+                    beside_floats(expr, &schema).transform_data(|expr| Ok(lawful(expr, &schema)))
+                })?;
                 Ok(if rewritten.transformed {
                     rewritten.update_data(|expr| name.restore(expr))
                 } else {
@@ -56,7 +59,8 @@ impl AnalyzerRule for NumericLaw {
             })?;
             // Above a sum that has changed its type, others change theirs.
             rewritten
-                .map_data(LogicalPlan::recompute_schema)?
+                .map_data(with_types_of_inputs)?
+                .transform_data(union_of_floats)?
                 .transform_data(rounded_averages)
         })?;
         Ok(rewritten.data)
@@ -186,7 +190,17 @@ fn averaged(given: &DataType) -> Option<DataType> {
     let (precision, scale) = digits(given)?;
     let wanted = scale.max(QUOTIENT_SCALE) + 1 - DIVISION_ADDS;
     let wanted = wanted.max(scale);
-    Some(decimal(rescaled(precision, scale, wanted), wanted))
+    let digits = rescaled(precision, scale, wanted);
+    // The average itself has more digits, of a longer type when 38 are too few.
+    let is_long = digits + DIVISION_ADDS.unsigned_abs() > DECIMAL128_DIGITS;
+    Some(decimal(
+        if is_long {
+            digits.max(DECIMAL128_DIGITS + 1)
+        } else {
+            digits
+        },
+        wanted,
+    ))
 }
 
 /// `left / right` with the law's scale, if it is a numeric's.

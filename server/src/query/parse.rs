@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use super::complexity;
+use super::{complexity, distinct};
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
 
@@ -45,7 +45,9 @@ pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(PARSER_DEPTH_MAX)
         .with_tokens_with_locations(tokens);
-    let statements = parse_statements(&mut parser).map_err(|error| parser_error(&error, sql).located(sql))?;
+    let mut statements =
+        parse_statements(&mut parser).map_err(|error| parser_error(&error, sql).located(sql))?;
+    statements.iter_mut().for_each(distinct::rebind);
     Ok(statements
         .into_iter()
         .map(|statement| ParsedStatement { statement })

@@ -1,59 +1,45 @@
 //! A statement to a logical plan: its tables are resolved all at once, each wrapped for this statement, then planned.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use causeway_spi::{ScanNotes, ScanSettings, SourceTable, Table, TableName, with_source_timeout};
+use causeway_spi::{ScanNotes, ScanSettings, Table, TableName, with_source_timeout};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{
-    DFSchema, DataFusionError, Result as DataFusionResult, ScalarValue, Span, TableReference,
-    plan_datafusion_err,
-};
-use datafusion::datasource::provider_as_source;
+use datafusion::common::{Result as DataFusionResult, ScalarValue, TableReference};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
-use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
-};
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::sql::parser::Statement as DataFusionStatement;
-use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel, object_name_to_table_reference};
-use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast::Statement;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::execute::plan_schema;
-use super::explain::Explain;
+use super::explain::{Explain, Kinds};
 use super::functions::{CatalogFunctions, PendingSettings};
-use super::moments::MomentOperators;
-use super::types::PostgresTypes;
+use super::operators::Operators;
+use super::places::with_place;
+use super::provider::StatementTables;
+use super::references::resolve_tables;
 use super::views::PlannedView;
 use super::write::Assigned;
 use super::{
-    Engine, ParsedStatement, catalog_syntax, functions, identifiers, names, numerics, parameters, refused,
-    syntax, typing,
+    Engine, ParsedStatement, catalog_syntax, identifiers, names, numerics, parameters, refused, syntax,
+    typing,
 };
-use crate::catalog::{CatalogView, NamePart, TablePath};
+use crate::catalog::CatalogView;
 use crate::error::{QueryError, Result};
 use crate::history::{Origin, Tracked};
 use crate::session::Session;
 use crate::sqlstate::SqlState;
+use crate::values::input::InputContext;
 
 /// What DataFusion's planner says when a select list has two columns of one name.
 const DUPLICATE_NAMES: &str = "require unique expression names";
-/// Most tables of one statement that are asked for at the same time.
-const RESOLVE_CONCURRENCY: usize = 8;
 /// Most views that read one another.
 const VIEW_DEPTH_MAX: usize = 20;
-/// Most tables in one statement.
-const TABLES_MAX: usize = 1_000;
 
 /// A planned statement, ready to start.
 #[derive(Debug)]
@@ -65,6 +51,12 @@ pub struct Prepared {
     pub(super) state: SessionState,
     pub(super) explain: Option<Explain>,
     pub(super) notes: Arc<ScanNotes>,
+    /// The kinds of the catalogs.
+    pub(super) kinds: Arc<Kinds>,
+    /// How long it took so far.
+    pub(super) planning: Duration,
+    /// Whether the statement's end tells what it has moved.
+    pub(super) with_receipt: bool,
     /// The tables it reads.
     pub tables: Vec<TableName>,
     /// The same by the names that the statement has for them.
@@ -84,8 +76,8 @@ pub struct Prepared {
 impl Prepared {
     /// The columns of the result, before any parameter has a value: the types are those that the rows will have.
     pub fn describe(&self) -> Result<SchemaRef> {
-        if self.explain.is_some() {
-            return Ok(plan_schema());
+        if let Some(explain) = self.explain {
+            return Ok(explain.schema());
         }
         let options = self.state.config_options();
         let analyzed = self
@@ -93,6 +85,13 @@ impl Prepared {
             .analyzer()
             .execute_and_check(self.plan.clone(), options, |_, _| {})?;
         Ok(with_names(analyzed.schema().as_arrow(), &self.names))
+    }
+
+    /// With a receipt at its end, or without.
+    #[must_use]
+    pub fn receipt(mut self, wanted: bool) -> Self {
+        self.with_receipt = wanted;
+        self
     }
 
     /// Gives the rows the columns that they are assigned to.
@@ -184,6 +183,11 @@ impl PlanContext {
         &self.view
     }
 
+    /// How literals are read.
+    fn input(&self) -> InputContext {
+        InputContext::in_zone(self.view.settings.time_zone())
+    }
+
     /// Looks at the catalogs again: what was written meanwhile is seen.
     pub fn look_again(&mut self, engine: &Engine, session: &Session) {
         self.view.catalogs = engine.catalogs().for_statement(session.transaction.writes());
@@ -235,6 +239,7 @@ pub(super) async fn prepare_request(
     request: Request,
     types: &[Option<DataType>],
 ) -> Result<Prepared> {
+    let begun = Instant::now();
     let mut state = engine.prototype.clone();
     state.mark_start_execution();
     let zone = cx.view.settings.time_zone();
@@ -268,6 +273,9 @@ pub(super) async fn prepare_request(
         state,
         explain: request.explain,
         notes,
+        kinds: Arc::new(cx.view.catalogs.kinds()),
+        planning: begun.elapsed(),
+        with_receipt: false,
         tables: names_of_tables,
         resolved: planned.tables,
         generation: cx.view.catalogs.generation(),
@@ -330,9 +338,11 @@ impl Planning<'_> {
             settings: self.cx.settings.clone(),
             notes: Arc::clone(self.notes),
             functions: CatalogFunctions::new(view.clone(), search_path, Arc::clone(&self.cx.set_config)),
-            planners: std::iter::once(Arc::new(MomentOperators) as Arc<dyn ExprPlanner>)
-                .chain(self.state.expr_planners().iter().cloned())
-                .collect(),
+            planners: std::iter::once(Arc::new(Operators {
+                input: self.cx.input(),
+            }) as Arc<dyn ExprPlanner>)
+            .chain(self.state.expr_planners().iter().cloned())
+            .collect(),
         };
         let mut parameters = types.to_vec();
         parameters.resize(parameters.len().max(parameters::count(statement)?), None);
@@ -379,7 +389,7 @@ impl Planning<'_> {
 
 /// An error in the query of a view: its place is not in the statement's text.
 fn in_view(mut error: QueryError, view: &TableName) -> QueryError {
-    (error.span, error.position) = (None, None);
+    (error.span, error.position, error.literal) = (None, None, None);
     let place = format!("In the query of view \"{}\".", view.table);
     error.detail = Some(match error.detail {
         Some(detail) => format!("{detail} {place}"),
@@ -405,9 +415,7 @@ fn check_plan(plan: &LogicalPlan) -> Result<()> {
 async fn rewritten(cx: &PlanContext, written: &Statement) -> Result<Statement> {
     refused::check_statement(written)?;
     let mut statement = written.clone();
-    let zone = cx.view.settings.time_zone();
-    let local = chrono::Utc::now().with_timezone(&zone).naive_local();
-    syntax::rewrite(&mut statement, zone, local)?;
+    syntax::rewrite(&mut statement, cx.input())?;
     catalog_syntax::rewrite(&cx.view, &mut statement).await?;
     Ok(statement)
 }
@@ -489,315 +497,5 @@ fn command_name(statement: &Statement) -> String {
         "this statement".to_owned()
     } else {
         words.join(" ")
-    }
-}
-
-/// DataFusion's error as ours; a column without a span is looked for among the statement's names.
-fn with_place(error: DataFusionError, statement: &Statement) -> QueryError {
-    let column = missing_column(&error);
-    let found = QueryError::from(error);
-    if found.span.is_some() {
-        return found;
-    }
-    let span = match column {
-        Some(column) => find_ident(statement, &column),
-        None => missing_function(&found).and_then(|function| find_function(statement, function)),
-    };
-    found.at(span)
-}
-
-/// The name of the function that does not take its arguments.
-fn missing_function(error: &QueryError) -> Option<&str> {
-    let rest = error.message.strip_prefix("function ")?;
-    let (name, _) = rest.split_once('(')?;
-    (error.state == SqlState::UNDEFINED_FUNCTION).then_some(name)
-}
-
-/// Where `statement` calls a function for the first time.
-fn find_function(statement: &Statement, name: &str) -> Option<Span> {
-    use datafusion::sql::sqlparser::ast::{Expr, visit_expressions};
-    let mut found = None;
-    let _ = visit_expressions(statement, |expr| match expr {
-        Expr::Function(function)
-            if catalog_syntax::last_part(&function.name).is_some_and(|last| last == name) =>
-        {
-            found = first_span(&function.name);
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    found
-}
-
-fn missing_column(error: &DataFusionError) -> Option<String> {
-    use datafusion::common::SchemaError;
-    match error.find_root() {
-        DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
-            SchemaError::FieldNotFound { field, .. } | SchemaError::AmbiguousReference { field } => {
-                Some(field.name.clone())
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn find_ident(statement: &Statement, name: &str) -> Option<Span> {
-    use datafusion::sql::sqlparser::ast::{Expr, visit_expressions};
-    let mut found = None;
-    let _ = visit_expressions(statement, |expr| {
-        let ident = match expr {
-            Expr::Identifier(ident) => Some(ident),
-            Expr::CompoundIdentifier(parts) => parts.last(),
-            _ => None,
-        };
-        match ident {
-            Some(ident) if ident.value.eq_ignore_ascii_case(name) => {
-                found = Span::try_from_sqlparser_span(ident.span);
-                ControlFlow::Break(())
-            }
-            _ => ControlFlow::Continue(()),
-        }
-    });
-    found
-}
-
-/// Resolves every table that `statement` names (its `own` and common table expressions excluded), several at a time.
-async fn resolve_tables(
-    cx: &PlanContext,
-    statement: &Statement,
-    own: &HashMap<TableReference, Arc<dyn Table>>,
-) -> Result<HashMap<TableReference, Arc<dyn Table>>> {
-    let written = written_names(statement)?;
-    let wrapped = DataFusionStatement::Statement(Box::new(statement.clone()));
-    let (mut references, _ctes) = resolve_table_references(&wrapped, true)?;
-    let functions = table_functions(statement);
-    references.retain(|reference| !functions.contains(reference) && !own.contains_key(reference));
-    if references.len() > TABLES_MAX {
-        return Err(super::complexity::too_complex(&format!(
-            "it reads more than {TABLES_MAX} tables"
-        )));
-    }
-    let resolved = stream::iter(references).map(|reference| {
-        let path = written
-            .get(&reference)
-            .cloned()
-            .unwrap_or_else(|| path_of(&reference));
-        async move {
-            let table = cx.view.resolve(&path).await?;
-            Ok::<_, QueryError>((reference, table))
-        }
-    });
-    resolved.buffered(RESOLVE_CONCURRENCY).try_collect().await
-}
-
-/// The functions that stand where a table may: `FROM generate_series(1, 3)`.
-fn table_functions(statement: &Statement) -> HashSet<TableReference> {
-    struct Search(HashSet<TableReference>);
-    impl Visitor for Search {
-        type Break = ();
-
-        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-            if let TableFactor::Table {
-                name, args: Some(_), ..
-            }
-            | TableFactor::Function { name, .. } = factor
-                && let Ok(reference) = object_name_to_table_reference(name.clone(), true)
-            {
-                self.0.insert(reference);
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut search = Search(HashSet::new());
-    let _ = statement.visit(&mut search);
-    search.0
-}
-
-/// Each name of a relation as it is written first, with its place.
-fn written_names(statement: &Statement) -> Result<HashMap<TableReference, TablePath>> {
-    let mut names = HashMap::new();
-    let outcome = visit_relations(statement, |name| {
-        match object_name_to_table_reference(name.clone(), true) {
-            Ok(reference) => {
-                let path = path_as_written(name);
-                match names.entry(reference) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(path);
-                    }
-                    // What is quoted as well means the exact name: both are that, or it is not there.
-                    Entry::Occupied(mut entry) if path.0.iter().any(|part| part.quoted) => {
-                        entry.insert(path);
-                    }
-                    Entry::Occupied(_) => {}
-                }
-                ControlFlow::Continue(())
-            }
-            Err(_) => {
-                let message = format!("improper qualified name (too many dotted names): {name}");
-                ControlFlow::Break(QueryError::syntax(message).at(first_span(name)))
-            }
-        }
-    });
-    match outcome {
-        ControlFlow::Continue(()) => Ok(names),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
-fn first_span(name: &ObjectName) -> Option<Span> {
-    let ident = name.0.first()?.as_ident()?;
-    Span::try_from_sqlparser_span(ident.span)
-}
-
-pub(super) fn path_as_written(name: &ObjectName) -> TablePath {
-    let idents = name.0.iter().filter_map(|part| part.as_ident());
-    TablePath(
-        idents
-            .map(|ident| NamePart {
-                text: identifiers::folded(ident),
-                quoted: ident.quote_style.is_some(),
-                span: Span::try_from_sqlparser_span(ident.span),
-            })
-            .collect(),
-    )
-}
-
-fn path_of(reference: &TableReference) -> TablePath {
-    let parts = [reference.catalog(), reference.schema(), Some(reference.table())];
-    let named = parts.into_iter().flatten();
-    TablePath(
-        named
-            .map(|text| NamePart {
-                text: text.to_owned(),
-                quoted: true,
-                span: None,
-            })
-            .collect(),
-    )
-}
-
-/// What the planner may know: this statement's tables, and the functions of the prototype.
-struct StatementTables<'a> {
-    state: &'a SessionState,
-    tables: HashMap<TableReference, Arc<dyn Table>>,
-    views: HashMap<TableReference, Arc<PlannedView>>,
-    settings: ScanSettings,
-    notes: Arc<ScanNotes>,
-    functions: CatalogFunctions,
-    /// Ours before DataFusion's.
-    planners: Vec<Arc<dyn ExprPlanner>>,
-}
-
-impl ContextProvider for StatementTables<'_> {
-    fn get_table_source(&self, name: TableReference) -> DataFusionResult<Arc<dyn TableSource>> {
-        if let Some(view) = self.views.get(&name) {
-            return Ok(Arc::clone(view) as Arc<dyn TableSource>);
-        }
-        let table = self
-            .tables
-            .get(&name)
-            .ok_or_else(|| plan_datafusion_err!("relation \"{name}\" does not exist"))?;
-        // A new wrapper for each reference: the filters of a self-join's two sides are noted apart.
-        let reference = SourceTable::new(Arc::clone(table), self.settings.clone(), Arc::clone(&self.notes));
-        Ok(provider_as_source(Arc::new(reference)))
-    }
-
-    fn get_table_function_source(
-        &self,
-        name: &str,
-        args: Vec<Expr>,
-    ) -> DataFusionResult<Arc<dyn TableSource>> {
-        let function = self
-            .state
-            .table_functions()
-            .get(name)
-            .ok_or_else(|| plan_datafusion_err!("Invalid function '{name}'"))?;
-        // Such functions want literals: what needs no row is computed first.
-        let context = SimplifyContext::builder()
-            .with_config_options(Arc::clone(self.state.config_options()))
-            .with_current_time()
-            .build();
-        let simplifier = ExprSimplifier::new(context);
-        let args = args.into_iter().map(|arg| {
-            let schema = DFSchema::empty();
-            let arg = simplifier.coerce(arg, &schema)?;
-            match simplifier.simplify(arg)?.unalias() {
-                Expr::Literal(value, _) if value.data_type().is_integer() => {
-                    Ok(Expr::Literal(value.cast_to(&DataType::Int64)?, None))
-                }
-                other => Ok(other),
-            }
-        });
-        let args: Vec<Expr> = args.collect::<DataFusionResult<_>>()?;
-        let args = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
-        Ok(provider_as_source(
-            function.create_table_provider_with_args(args)?,
-        ))
-    }
-
-    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> DataFusionResult<Arc<dyn TableSource>> {
-        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
-    }
-
-    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        &self.planners
-    }
-
-    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
-        self.state.relation_planners()
-    }
-
-    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        Some(Arc::new(PostgresTypes))
-    }
-
-    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        if let Some(limited) = functions::limited(name, self.state.scalar_functions()) {
-            return Some(limited);
-        }
-        let own = self.functions.get(name);
-        let name = match name {
-            // Arrays begin at 1 here.
-            "array_upper" => "array_length",
-            other => other,
-        };
-        own.or_else(|| self.state.scalar_functions().get(name).cloned())
-    }
-
-    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        self.state.higher_order_functions().get(name).cloned()
-    }
-
-    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        self.state.aggregate_functions().get(name).cloned()
-    }
-
-    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.state.window_functions().get(name).cloned()
-    }
-
-    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
-        None
-    }
-
-    fn options(&self) -> &ConfigOptions {
-        self.state.config_options()
-    }
-
-    fn udf_names(&self) -> Vec<String> {
-        self.state.scalar_functions().keys().cloned().collect()
-    }
-
-    fn higher_order_function_names(&self) -> Vec<String> {
-        self.state.higher_order_functions().keys().cloned().collect()
-    }
-
-    fn udaf_names(&self) -> Vec<String> {
-        self.state.aggregate_functions().keys().cloned().collect()
-    }
-
-    fn udwf_names(&self) -> Vec<String> {
-        self.state.window_functions().keys().cloned().collect()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{Statement, Use};
 
 use super::ParsedStatement;
-use super::plan::path_as_written;
+use super::references::path_as_written;
 use crate::catalog::{Catalogs, NamePart, TablePath};
 use crate::error::{QueryError, Result};
 use crate::session::Session;

@@ -8,8 +8,8 @@ use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, Operator};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, JoinConstraint, JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier,
-    Statement, TableFactor, TableWithJoins, Visit, Visitor,
+    Expr as SqlExpr, JoinConstraint, JoinOperator, Query, Select, SetExpr, Statement, TableFactor,
+    TableWithJoins, Visit, Visitor,
 };
 
 use crate::error::{QueryError, Result};
@@ -49,18 +49,7 @@ impl Visitor for SyntaxSearch {
                 let message = format!("target lists can have at most {COLUMNS_MAX} entries");
                 return ControlFlow::Break(QueryError::new(SqlState::TOO_MANY_COLUMNS, message));
             }
-            if let SetExpr::SetOperation {
-                op,
-                set_quantifier,
-                left,
-                right,
-            } = body
-            {
-                // They are planned as joins that count a row's copies on one side only.
-                let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
-                if all && matches!(op, SetOperator::Intersect | SetOperator::Except) {
-                    return Self::refuse(&format!("{op} ALL"));
-                }
+            if let SetExpr::SetOperation { left, right, .. } = body {
                 bodies.extend([left.as_ref(), right.as_ref()]);
             }
         }

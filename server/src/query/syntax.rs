@@ -3,7 +3,6 @@
 
 use std::ops::ControlFlow;
 
-use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 use datafusion::common::Span;
 use datafusion::sql::sqlparser::ast::{
@@ -15,24 +14,22 @@ use datafusion::sql::sqlparser::ast::{ExactNumberInfo, helpers::attached_token::
 use super::catalog_syntax::{call, last_part, literal_text, null, string};
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
-use crate::values::moment::Unreadable;
+use crate::values::input::{self, InputContext, invalid, malformed_array, unreadable};
 use crate::values::{array, moment, text};
 
 /// Most digits of a numeric.
 const DIGITS_MAX: i64 = 76;
 
-/// Rewrites `statement` for a session in `zone`; `now`: the local time there. Errors: 22007, 22008, 22P02, 22003 for
-/// literals that are no values.
-pub(super) fn rewrite(statement: &mut Statement, zone: Tz, now: NaiveDateTime) -> Result<()> {
-    match VisitMut::visit(statement, &mut Rewriter { zone, now }) {
+/// Rewrites `statement` for a session. Errors: 22007, 22008, 22P02, 22003 for literals that are no values.
+pub(super) fn rewrite(statement: &mut Statement, input: InputContext) -> Result<()> {
+    match VisitMut::visit(statement, &mut Rewriter { input }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
 struct Rewriter {
-    zone: Tz,
-    now: NaiveDateTime,
+    input: InputContext,
 }
 
 impl VisitorMut for Rewriter {
@@ -165,6 +162,20 @@ impl Rewriter {
                 Some(binary(operand, BinaryOperator::PGBitwiseXor, number("-1")))
             }
             Expr::Function(_) => function(expr),
+            Expr::IsNull(row) | Expr::IsNotNull(row) if matches!(row.as_ref(), Expr::Tuple(_)) => {
+                row_is_null(expr)
+            }
+            Expr::AnyOp {
+                left,
+                compare_op: BinaryOperator::Eq,
+                right,
+                ..
+            } => in_items(left, right, false)?,
+            Expr::AllOp {
+                left,
+                compare_op: BinaryOperator::NotEq,
+                right,
+            } => in_items(left, right, true)?,
             _ => None,
         })
     }
@@ -210,13 +221,13 @@ impl Rewriter {
         };
         let failed = |error| unreadable(error, type_name, text);
         let plain = match kind {
-            "date" => moment::date(text, self.now).map_err(failed)?.to_string(),
+            "date" => moment::date(text, self.input.now).map_err(failed)?.to_string(),
             "timestamp" => {
-                let read = moment::timestamp(text, self.now).map_err(failed)?;
+                let read = moment::timestamp(text, self.input.now).map_err(failed)?;
                 shown(&|out| text::timestamp(out, read))
             }
             "timestamptz" => {
-                let read = moment::timestamptz(text, self.now, self.zone).map_err(failed)?;
+                let read = moment::timestamptz(text, self.input.now, self.input.zone).map_err(failed)?;
                 shown(&|out| text::timestamptz(out, read, Tz::UTC))
             }
             _ => {
@@ -234,26 +245,6 @@ fn span_of(expr: &Expr) -> Option<Span> {
         Expr::Nested(inner) => span_of(inner),
         _ => None,
     }
-}
-
-fn unreadable(error: Unreadable, type_name: &str, text: &str) -> QueryError {
-    match error {
-        Unreadable::Syntax => QueryError::new(
-            SqlState::INVALID_DATETIME_FORMAT,
-            format!("invalid input syntax for type {type_name}: \"{text}\""),
-        ),
-        Unreadable::Range => QueryError::new(
-            SqlState::DATETIME_OVERFLOW,
-            format!("date/time field value out of range: \"{text}\""),
-        ),
-    }
-}
-
-fn invalid(type_name: &str, text: &str) -> QueryError {
-    QueryError::new(
-        SqlState::INVALID_TEXT_REPRESENTATION,
-        format!("invalid input syntax for type {type_name}: \"{text}\""),
-    )
 }
 
 fn is_float(data_type: &DataType) -> bool {
@@ -348,43 +339,54 @@ fn uuid(text: &str) -> Result<Expr> {
     Ok(cast(string(&plain), DataType::Text))
 }
 
-/// `\x` and hex digits, or a text with escapes.
+/// A bytea as the planner reads it.
 fn bytes(text: &str) -> Result<Expr> {
-    let hex = match text.strip_prefix("\\x") {
-        Some(digits) => {
-            let digits: String = digits.chars().filter(|digit| !digit.is_whitespace()).collect();
-            if !digits.len().is_multiple_of(2) || !digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
-                return Err(invalid("bytea", text));
-            }
-            digits
-        }
-        None => {
-            let mut hex = String::new();
-            let mut given = text.bytes().peekable();
-            while let Some(byte) = given.next() {
-                let byte = match byte {
-                    b'\\' if given.next_if_eq(&b'\\').is_some() => b'\\',
-                    b'\\' => {
-                        let octal: String = given.by_ref().take(3).map(char::from).collect();
-                        u8::from_str_radix(&octal, 8).map_err(|_| invalid("bytea", text))?
-                    }
-                    other => other,
-                };
-                hex.push_str(&format!("{byte:02x}"));
-            }
-            hex
-        }
-    };
+    let read = input::bytea(text)?;
+    let hex: String = read.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(call("decode", vec![string(&hex), string("hex")]))
 }
 
+/// A row is NULL if all of its fields are, and it is not NULL if none of them is.
+fn row_is_null(expr: &mut Expr) -> Option<Expr> {
+    let (Expr::IsNull(row) | Expr::IsNotNull(row)) = &*expr else {
+        return None;
+    };
+    let Expr::Tuple(fields) = row.as_ref() else {
+        return None;
+    };
+    let tests = fields.iter().map(|field| {
+        let field = Box::new(nested(field));
+        match expr {
+            Expr::IsNull(_) => Expr::IsNull(field),
+            _ => Expr::IsNotNull(field),
+        }
+    });
+    let all = tests.reduce(|all, next| binary(all, BinaryOperator::And, next));
+    all.map(|all| Expr::Nested(Box::new(all)))
+}
+
+/// `x = ANY ('{1,2}')` as `x IN ('1', '2')`: what the items are depends on what they are compared with.
+fn in_items(left: &mut Expr, right: &Expr, negated: bool) -> Result<Option<Expr>> {
+    let Some(text) = literal_text(right) else {
+        return Ok(None);
+    };
+    let items = array::items(text).ok_or_else(|| malformed_array(text).at(span_of(right)))?;
+    if items.is_empty() {
+        // Of no items: even NULL is none of them.
+        return Ok(Some(Expr::value(Value::Boolean(negated))));
+    }
+    let list = items
+        .into_iter()
+        .map(|item| item.as_deref().map_or_else(null, string));
+    Ok(Some(Expr::InList {
+        expr: Box::new(std::mem::replace(left, null())),
+        list: list.collect(),
+        negated,
+    }))
+}
+
 fn array_literal(text: &str, item: &DataType) -> Result<Expr> {
-    let items = array::items(text).ok_or_else(|| {
-        QueryError::new(
-            SqlState::INVALID_TEXT_REPRESENTATION,
-            format!("malformed array literal: \"{text}\""),
-        )
-    })?;
+    let items = array::items(text).ok_or_else(|| malformed_array(text))?;
     let elem = items
         .into_iter()
         .map(|value| cast(value.as_deref().map_or_else(null, string), item.clone()))

@@ -4,11 +4,22 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::Result;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::logical_plan::Union;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, ExactNumberInfo, ObjectName, TimezoneInfo};
 
 /// `numeric` without digits. No value has it: a cast to it keeps a number's digits ([`super::numerics`]).
 pub(super) const NUMERIC_OF_ANY_SCALE: DataType = DataType::Decimal256(76, 38);
+
+/// `plan` with the types that its expressions and inputs have now. A union keeps those that it was planned with otherwise,
+/// and its parts would be made equal to these.
+pub(super) fn with_types_of_inputs(plan: LogicalPlan) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Union(union) => Ok(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)),
+        other => other.recompute_schema(),
+    }
+}
 
 /// The one zone of timestamps with a time zone.
 const UTC: &str = "UTC";

@@ -27,9 +27,10 @@ enum Kind {
 }
 
 /// The known settings: name, default, kind. Those that mean nothing here are still taken: clients set them.
-const KNOWN: [(&str, &str, Kind); 31] = [
+const KNOWN: [(&str, &str, Kind); 32] = [
     ("application_name", "", Kind::Text),
     ("bytea_output", "hex", Kind::OneOf(&["hex"])),
+    ("causeway.receipt", "off", Kind::Bool),
     (
         "client_encoding",
         "UTF8",
@@ -159,6 +160,11 @@ impl Settings {
     /// Whether sources may filter, limit and look up.
     pub fn pushdown(&self) -> bool {
         self.get("pushdown") == Some("on")
+    }
+
+    /// Whether statements that read sources end with a notice that says what they moved.
+    pub fn receipt(&self) -> bool {
+        self.get("causeway.receipt") == Some("on")
     }
 
     /// The limit of a statement's time; `None` is none.

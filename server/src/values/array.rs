@@ -56,3 +56,22 @@ pub(crate) fn items(text: &str) -> Option<Vec<Option<String>>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_quoted_or_bare() {
+        assert_eq!(
+            items("{\"a \\\"b\\\"\", c d , null, \"null\", \"\"}").unwrap(),
+            [
+                Some("a \"b\"".to_owned()),
+                Some("c d".to_owned()),
+                None,
+                Some("null".to_owned()),
+                Some(String::new())
+            ]
+        );
+    }
+}

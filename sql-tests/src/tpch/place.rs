@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 use super::{TABLES, batches, schema};
 use crate::config::{Config, RedisTable};
 use crate::loaders::{insert_mysql, parquet_file, put_object, write_redis_hashes};
-use crate::services::{Services, unique_name};
+use crate::services::{Services, redis_connection, unique_name};
 
 /// Small row groups, so that pruning has something to prune at small scales.
 const ROW_GROUP_ROWS: usize = 8_192;
@@ -218,8 +218,7 @@ impl Tpch {
     }
 
     async fn load_redis(&self, table: &str, scale: f64) -> Result<()> {
-        let client = redis::Client::open(self.services.redis_url.as_str())?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut connection = redis_connection(&self.services.redis_url).await?;
         let prefix = format!("{}:{table}:", self.name);
         write_redis_hashes(&mut connection, &prefix, batches(table, scale, 1, 1)?).await
     }

@@ -11,7 +11,7 @@ use tokio_postgres::NoTls;
 use crate::fixtures::Fixtures;
 
 /// What psql prints for `commands` in `database`, unaligned.
-fn psql(server: &Server, database: &str, commands: &[&str]) -> String {
+pub(crate) fn psql(server: &Server, database: &str, commands: &[&str]) -> String {
     let mut psql = Command::new("psql");
     psql.args([
         "-X",

@@ -10,7 +10,7 @@ use causeway_sql_tests::config::{Config, RedisTable};
 use causeway_sql_tests::loaders::{parquet_file, put_object};
 use causeway_sql_tests::s3_server::{Keys, Operation, S3Server};
 use causeway_sql_tests::server::Server;
-use causeway_sql_tests::services::{S3, mysql_url, redis_url, unique_name};
+use causeway_sql_tests::services::{S3, mysql_url, redis_connection, redis_url, unique_name};
 use futures::StreamExt;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -236,7 +236,7 @@ async fn a_dimension_of_fifty_rows_prunes_a_partitioned_table_on_s3() {
 }
 
 /// A table of 50 rows: `id`, made of the row's number from 1, and `label`.
-fn write_few(folder: &Path, id: impl Fn(i32) -> Option<i32>) {
+pub(crate) fn write_few(folder: &Path, id: impl Fn(i32) -> Option<i32>) {
     let ids = Int32Array::from_iter((1..=FEW).map(id));
     let labels = StringArray::from_iter_values((1..=FEW).map(|number| format!("label {number}")));
     write_table(folder, vec![("id", Arc::new(ids)), ("label", Arc::new(labels))]);
@@ -249,9 +249,8 @@ fn write_table(folder: &Path, columns: Vec<(&str, ArrayRef)>) {
     std::fs::write(folder.join("part-1.parquet"), file).unwrap();
 }
 
-async fn write_hashes(url: &str, prefix: &str, count: u32) {
-    let client = redis::Client::open(url).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+pub(crate) async fn write_hashes(url: &str, prefix: &str, count: u32) {
+    let mut connection = redis_connection(url).await.unwrap();
     let mut pipeline = redis::pipe();
     for id in 1..=count {
         let fields = [
@@ -265,7 +264,7 @@ async fn write_hashes(url: &str, prefix: &str, count: u32) {
 }
 
 /// The commands that name `prefix`, from now on, as Redis itself reports them.
-async fn monitor(url: &str, prefix: &str) -> UnboundedReceiver<String> {
+pub(crate) async fn monitor(url: &str, prefix: &str) -> UnboundedReceiver<String> {
     let client = redis::Client::open(url).unwrap();
     let monitor = client.get_async_monitor().await.unwrap();
     let (sender, receiver) = unbounded_channel();
@@ -281,7 +280,7 @@ async fn monitor(url: &str, prefix: &str) -> UnboundedReceiver<String> {
     receiver
 }
 
-async fn collect(commands: &mut UnboundedReceiver<String>) -> Vec<String> {
+pub(crate) async fn collect(commands: &mut UnboundedReceiver<String>) -> Vec<String> {
     let mut seen = Vec::new();
     // The report of a command follows its answer closely, but not at once.
     while let Ok(Some(command)) = tokio::time::timeout(Duration::from_millis(500), commands.recv()).await {
@@ -291,7 +290,7 @@ async fn collect(commands: &mut UnboundedReceiver<String>) -> Vec<String> {
 }
 
 /// An S3 server for this test alone, so that every request in its log is ours.
-async fn own_s3(folder: &Path) -> (S3Server, S3) {
+pub(crate) async fn own_s3(folder: &Path) -> (S3Server, S3) {
     let keys = Keys {
         access: "access".to_owned(),
         secret: "secret".to_owned(),
@@ -332,7 +331,7 @@ fn sum_of_day(day: i64) -> i64 {
     (0..i64::from(ROWS_PER_DAY)).map(|row| value_of(day, row)).sum()
 }
 
-async fn write_days(s3: &S3) -> u64 {
+pub(crate) async fn write_days(s3: &S3) -> u64 {
     let store = s3.store().unwrap();
     let mut total_bytes = 0;
     for number in 0..DAYS {
@@ -347,7 +346,7 @@ async fn write_days(s3: &S3) -> u64 {
 }
 
 /// 50 rows: `id` from 1 and the `day` of that number.
-fn write_dimension(folder: &Path) {
+pub(crate) fn write_dimension(folder: &Path) {
     let ids = Int32Array::from_iter_values(1..=FEW);
     let days = Date32Array::from_iter_values((1..=FEW).map(day_of));
     write_table(folder, vec![("id", Arc::new(ids)), ("day", Arc::new(days))]);

@@ -1,4 +1,5 @@
-//! Files of a local catalog: those that `cases/connectors/files.slt` reads, and what REFRESH makes of new ones.
+//! Files of a local catalog: those that `cases/connectors/files.slt` and `cases/connectors/local` read, and what REFRESH
+//! makes of new ones.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +9,8 @@ use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArr
 use causeway_sql_tests::config::Config;
 use causeway_sql_tests::loaders::parquet_file;
 use causeway_sql_tests::server::Server;
+
+use crate::slt::run_own;
 
 /// Small files of every format.
 const TEXTS: [(&str, &str); 9] = [
@@ -88,6 +91,15 @@ fn order(id: i64, cents: i128) -> Vec<u8> {
     parquet_file(batch.schema(), Box::new(std::iter::once(Ok(batch))), 1000)
         .unwrap()
         .to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plans_of_local_files() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let config = catalog(Config::new().server("target_partitions = 2"), folder.path());
+    let server = Server::start(&config).unwrap();
+    run_own(&server, "connectors/local", "on").await;
 }
 
 #[tokio::test]

@@ -7,13 +7,14 @@ use arrow::array::{
 };
 use causeway_sql_tests::config::{Config, RedisTable};
 use causeway_sql_tests::loaders::{parquet_file, put_object};
-use causeway_sql_tests::services::{Services, unique_name};
+use causeway_sql_tests::services::{Services, redis_connection, unique_name};
 use mysql_async::prelude::Queryable;
 use tempfile::TempDir;
 
 use crate::files;
 use crate::mysql::Mysql;
 use crate::redis_values;
+use crate::slt::Names;
 use crate::spellings::Spellings;
 
 /// Customers differ in case, accent and trailing blank where MySQL's collation sees no difference.
@@ -155,8 +156,7 @@ impl Fixtures {
     }
 
     async fn load_stock(&self) {
-        let client = redis::Client::open(self.services.redis_url.as_str()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = redis_connection(&self.services.redis_url).await.unwrap();
         let mut pipeline = redis::pipe();
         for (sku, quantity, price) in STOCK {
             let fields: Vec<(&str, &str)> = [("sku", Some(sku)), ("quantity", quantity), ("price", price)]
@@ -198,6 +198,16 @@ impl Fixtures {
             let key = format!("{}/orders/part-{index}.parquet", self.prefix);
             put_object(&store, &key, file).await.unwrap();
         }
+    }
+}
+
+impl Names for Fixtures {
+    fn fill(&self, sql: &str) -> String {
+        self.sql(sql)
+    }
+
+    fn hide(&self, text: &str) -> String {
+        self.without_names(text)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use causeway_sql_tests::client::failure;
 use causeway_sql_tests::config::Config;
 use causeway_sql_tests::server::{Server, binary};
+use causeway_sql_tests::services::has_psql;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,6 +20,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
+
+use crate::operations::reload;
 
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// A startup packet of protocol 3.0 for user ann.
@@ -185,6 +188,9 @@ fn psql(server: &Server, options: &str, root: &Path) -> Output {
 
 #[test]
 fn psql_connects_by_tls_and_binds_its_login_to_the_channel() {
+    if !has_psql() {
+        return;
+    }
     let certificate = Certificate::new();
     let server = Server::start(&certificate.config(true)).unwrap();
     let root = certificate.certificate();
@@ -215,6 +221,9 @@ fn psql_connects_by_tls_and_binds_its_login_to_the_channel() {
 
 #[test]
 fn plain_clients_may_come_where_encryption_is_not_required() {
+    if !has_psql() {
+        return;
+    }
     let certificate = Certificate::new();
     let server = Server::start(&certificate.config(false)).unwrap();
     for options in ["sslmode=disable", "sslmode=verify-full channel_binding=require"] {
@@ -258,4 +267,96 @@ async fn a_client_may_begin_with_tls_at_once() {
         text.starts_with('R') && text.contains("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"),
         "{text:?}"
     );
+}
+
+#[tokio::test]
+async fn a_reload_changes_users_and_a_wrong_file_does_not() {
+    let config = Config::new()
+        .user("ann", &hashed("first"))
+        .user("eve", &hashed("evil"));
+    let server = Server::start(&config).unwrap();
+    let (client, connection) = tokio_postgres::connect(&url(&server, "eve", "evil"), NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let changed = Config::new()
+        .user("ann", &hashed("second"))
+        .user("bob", &hashed("new"));
+    let told = reload(&server, &changed.render(server.port())).await;
+    assert!(told.contains(" reloaded "), "{told}");
+    assert!(!told.contains("a restart"), "{told}");
+    for (user, password, enters) in [
+        ("ann", "second", true),
+        ("ann", "first", false),
+        ("bob", "new", true),
+        ("eve", "evil", false),
+    ] {
+        let login = sqlstate_of_login(&server, user, password).await;
+        assert_eq!(login.is_ok(), enters, "{user} {password}: {login:?}");
+    }
+    // Who is in stays in.
+    client.simple_query("SELECT 1").await.unwrap();
+
+    let wrong = Config::new()
+        .user("ann", "SCRAM-SHA-256$nonsense")
+        .render(server.port());
+    let told = reload(&server, &wrong).await;
+    assert!(
+        told.contains("users.ann.verifier") && told.contains("nothing has changed"),
+        "{told}"
+    );
+    assert!(!told.contains("nonsense"), "{told}");
+    assert_eq!(sqlstate_of_login(&server, "ann", "second").await, Ok(()));
+
+    // Letting everybody in is not done by a reload, and with it no other change of the door.
+    let told = reload(&server, &Config::new().render(server.port())).await;
+    assert!(
+        told.contains("server.authentication has changed: it counts after a restart"),
+        "{told}"
+    );
+    assert!(told.contains("users and certificates are as before"), "{told}");
+    assert!(sqlstate_of_login(&server, "nobody", "x").await.is_err());
+    assert_eq!(sqlstate_of_login(&server, "bob", "new").await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_takes_new_certificates_and_leaves_wrong_ones() {
+    if !has_psql() {
+        return;
+    }
+    let (first, second) = (Certificate::new(), Certificate::new());
+    let config = first.config(true);
+    let server = Server::start(&config).unwrap();
+    let roots = tempfile::tempdir().unwrap();
+    let [old, new] = ["old.crt", "new.crt"].map(|name| roots.path().join(name));
+    std::fs::copy(first.certificate(), &old).unwrap();
+    std::fs::copy(second.certificate(), &new).unwrap();
+    let enters = |root: &Path| {
+        psql(&server, "sslmode=verify-full channel_binding=require", root)
+            .status
+            .success()
+    };
+    assert!(enters(&old) && !enters(&new));
+
+    // The same names, with another certificate and key behind them.
+    for name in ["server.crt", "server.key"] {
+        std::fs::copy(second.folder.path().join(name), first.folder.path().join(name)).unwrap();
+    }
+    assert!(enters(&old) && !enters(&new));
+    let told = reload(&server, &config.render(server.port())).await;
+    assert!(told.contains(" reloaded "), "{told}");
+    assert!(!enters(&old) && enters(&new));
+
+    // A key that is not the certificate's.
+    std::fs::copy(&old, first.certificate()).unwrap();
+    let told = reload(&server, &config.render(server.port())).await;
+    assert!(
+        told.contains("server.tls") && told.contains("nothing has changed"),
+        "{told}"
+    );
+    assert!(!enters(&old) && enters(&new));
+    std::fs::remove_file(first.certificate()).unwrap();
+    let told = reload(&server, &config.render(server.port())).await;
+    assert!(told.contains("nothing has changed"), "{told}");
+    assert!(enters(&new));
 }

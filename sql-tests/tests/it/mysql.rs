@@ -19,11 +19,16 @@ pub(crate) struct Mysql {
 impl Mysql {
     /// An empty database.
     pub(crate) async fn new(url: &str) -> Self {
+        Self::named(url, "db").await
+    }
+
+    /// An empty database whose name ends in `subject`; one that is no plain name has to be quoted.
+    pub(crate) async fn named(url: &str, subject: &str) -> Self {
         let mysql = Self {
             opts: Opts::from_url(url).unwrap(),
-            database: unique_name("db"),
+            database: unique_name(subject),
         };
-        mysql.run(&format!("CREATE DATABASE {}", mysql.database)).await;
+        mysql.run(&format!("CREATE DATABASE `{}`", mysql.database)).await;
         mysql
     }
 

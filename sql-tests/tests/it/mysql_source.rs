@@ -6,7 +6,7 @@ use causeway_sql_tests::config::Config;
 use causeway_sql_tests::server::Server;
 use causeway_sql_tests::services::mysql_url;
 
-use crate::mysql::Mysql;
+use crate::mysql::{BIG_ROWS, Mysql};
 
 const STATEMENT_TIME_MAX: Duration = Duration::from_secs(3);
 
@@ -48,6 +48,37 @@ async fn a_killed_server_leaves_nothing_running() {
         .await;
     for client in clients {
         assert!(client.await.unwrap().is_err(), "the server was killed");
+    }
+}
+
+/// A large table comes over several connections at one moment; its rows are the same, and a limit or a key needs one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_table_is_read_in_parts() {
+    let Some(url) = mysql_url() else { return };
+    let mysql = Mysql::with_big_table(&url).await;
+    let server = Server::start(&Config::new().mysql("shop", &url)).unwrap();
+    let client = server.connect().await.unwrap();
+    let table = format!("shop.{}.big", mysql.database);
+    let sql = format!("SELECT count(*), min(id), max(id), sum(id), count(DISTINCT upper(name)) FROM {table}");
+    let rows = i64::from(BIG_ROWS);
+    let sum = rows * (rows + 1) / 2;
+    assert_eq!(
+        client.query(&sql).await.unwrap().lines(),
+        [format!("{rows}\t1\t{rows}\t{sum}\t{rows}")]
+    );
+    let explain = async |sql: &str| client.query(&format!("EXPLAIN {sql}")).await.unwrap().text();
+    let plan = explain(&sql).await;
+    for part in [
+        "columns=[id, name], splits=4",
+        "    splits   4 by id, if all connections see one snapshot, else one\n",
+    ] {
+        assert!(plan.contains(part), "{part} is not in\n{plan}");
+    }
+    let analyzed = explain(&format!("ANALYZE {sql}")).await;
+    assert!(analyzed.contains("requests=4"), "{analyzed}");
+    for (condition, splits) in [("WHERE id = 7", "one: too few rows"), ("LIMIT 3", "one: a limit")] {
+        let plan = explain(&format!("SELECT * FROM {table} {condition}")).await;
+        assert!(plan.contains(&format!("    splits   {splits}\n")), "{plan}");
     }
 }
 

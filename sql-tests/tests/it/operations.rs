@@ -1,5 +1,6 @@
 //! The server in its operator's hands: checks, reloads, stops, the environment, logs and the history.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -51,6 +52,22 @@ async fn until(client: &Client, sql: &str, expected: &str) {
             "{sql}: {answer} instead of {expected}"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Makes the server read `text` as its configuration, and waits until it has said what it did.
+pub(crate) async fn reload(server: &Server, text: &str) -> String {
+    let before = server.log().len();
+    server.rewrite_text(text).unwrap();
+    server.signal("HUP").unwrap();
+    let start = Instant::now();
+    loop {
+        let told = server.log().split_off(before);
+        if told.contains(" reloaded ") || told.contains("nothing has changed") {
+            return told;
+        }
+        assert!(start.elapsed() < EFFECT_WITHIN, "{told}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -188,6 +205,60 @@ fn run_check(config: &Config, arguments: &[&str]) -> Output {
         .envs(config.environment().iter().map(|(name, value)| (name, value)))
         .output()
         .unwrap()
+}
+
+#[test]
+fn check_says_what_files_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("shut")).unwrap();
+    for (file, mode) in [("shut/plain.db", "delete"), ("wal.db", "wal")] {
+        let connection = rusqlite::Connection::open(at(file)).unwrap();
+        connection
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = {mode}; CREATE TABLE t (a INTEGER)"
+            ))
+            .unwrap();
+    }
+    let only_read = |name: &str, mode| {
+        std::fs::set_permissions(at(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    only_read("shut/plain.db", 0o444);
+    only_read("shut", 0o555);
+    // To root everything is open.
+    let is_root = std::fs::File::create(at("shut/more")).is_ok();
+    let config = Config::new()
+        .sqlite("plain", &at("shut/plain.db"), "")
+        .sqlite("wal", &at("wal.db"), "")
+        .embedded("kv", &at("kv.redb"));
+    let output = run_check(&config, &["--grants"]);
+    only_read("shut", 0o755);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert!(!told.contains(folder.path().to_str().unwrap()), "{told}");
+    let untimed = told.lines().map(|line| line.split(" after ").next().unwrap());
+    let mut expected = vec![
+        "kv (embedded): answers",
+        "  public: 0 tables",
+        "  needs:",
+        "    read and write kv.redb, search its folder; write the folder until the file is made",
+        "  beyond: It may write the folder of kv.redb, which it needs only until the file is made.",
+        "plain (sqlite): answers",
+        "  main: 1 table",
+        "    t (a bigint)",
+        "  needs:",
+        "    read plain.db, search its folder",
+        "  beyond: It may write plain.db, and needs to read only.",
+        "  beyond: It may write the folder of plain.db, and so put another file in its place.",
+        "wal (sqlite): answers",
+        "  main: 1 table",
+        "    t (a bigint)",
+        "  needs:",
+        "    read wal.db, search its folder, and write the folder unless another program has the file open (WAL mode)",
+        "  beyond: It may write wal.db, and needs to read only.",
+    ];
+    expected.retain(|line| is_root || !line.starts_with("  beyond: ") || !line.contains("plain.db"));
+    assert_eq!(untimed.skip(1).collect::<Vec<_>>(), expected, "{told}");
 }
 
 #[tokio::test]

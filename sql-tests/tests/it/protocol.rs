@@ -6,6 +6,7 @@ use std::time::Duration;
 use causeway_sql_tests::client::{Client, failure};
 use causeway_sql_tests::config::Config;
 use causeway_sql_tests::server::Server;
+use causeway_sql_tests::services::has_psql;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -139,6 +140,9 @@ async fn hundreds_of_connections_live_beside_each_other_up_to_the_limit() {
 
 #[tokio::test]
 async fn psql_shows_rows_and_errors_as_from_postgres() {
+    if !has_psql() {
+        return;
+    }
     let server = start();
     let run = async |sql: &str| {
         let output = Command::new("psql")

@@ -2,18 +2,30 @@
 //!
 //! With SLT_COMPLETE=1 the answers in the files are replaced by what the server says: read every line of the change.
 //! `{shop}`, `{lake}` and `{cache}` stand for the schemas of the fixtures in [`crate::fixtures`],
-//! `{names}` and `{long}` for names of [`crate::spellings`]; the cases of `writes` need no services, only a catalog `mem`.
+//! `{names}`, `{source}` and `{long}` for names of [`crate::spellings`]. The cases of `writes` need no services, only a
+//! catalog `mem`, and so do those of sources that are files or memory.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use causeway_sql_tests::client::{Client, QueryFailure};
-use causeway_sql_tests::config::Config;
+use causeway_sql_tests::client::{Client, QueryFailure, Row, Rows};
 use causeway_sql_tests::server::Server;
 use causeway_sql_tests::services::Services;
 use sqllogictest::runner::{default_column_validator, default_normalizer, default_validator};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
 use crate::fixtures::Fixtures;
+
+/// The cases that have a server of their own: those of sources that need no service, and those that several sources run.
+const OWN: [&str; 7] = [
+    "connectors/embedded",
+    "connectors/local",
+    "connectors/memory",
+    "connectors/sqlite",
+    "names/every_source.slt",
+    "names/sqlite.slt",
+    "writes",
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_pushdown() {
@@ -25,13 +37,25 @@ async fn without_pushdown() {
     run_all("off").await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writes() {
-    let files = slt_files(&cases().join("writes"));
-    assert!(!files.is_empty());
-    for pushdown in ["on", "off"] {
-        let server = Server::start(&Config::new().memory("mem").memory("other")).unwrap();
-        run_files(&server, None, &files, pushdown).await;
+/// The names that stand in the cases for those of a run.
+pub(crate) trait Names: Send + Sync {
+    /// A statement of a case as the server gets it.
+    fn fill(&self, sql: &str) -> String;
+
+    /// A value as it stands in the case.
+    fn hide(&self, text: &str) -> String;
+}
+
+/// The cases have the names of the run.
+struct AsWritten;
+
+impl Names for AsWritten {
+    fn fill(&self, sql: &str) -> String {
+        sql.to_owned()
+    }
+
+    fn hide(&self, text: &str) -> String {
+        text.to_owned()
     }
 }
 
@@ -42,24 +66,32 @@ async fn run_all(pushdown: &'static str) {
     let fixtures = Fixtures::load(&services).await.with_spellings(&services).await;
     let server = Server::start(&fixtures.config()).unwrap();
     let mut files = slt_files(&cases());
-    for own in ["connectors/sqlite", "writes"] {
+    for own in OWN {
         files.retain(|file| !file.starts_with(cases().join(own)));
     }
     // What is pushed is another text without pushdown.
     files.retain(|file| pushdown == "on" || !file.starts_with(cases().join("plans")));
-    run_files(&server, Some(&fixtures), &files, pushdown).await;
+    run_files(&server, &(Arc::new(fixtures) as _), &files, pushdown).await;
 }
 
-/// The cases of sources that need no service have a server of their own, without fixtures.
+/// Runs the cases of a source that needs no service, whose catalogs the server has; `plans.slt` only with pushdown.
+pub(crate) async fn run_own(server: &Server, folder: &str, pushdown: &'static str) {
+    debug_assert!(OWN.contains(&folder));
+    let mut files = slt_files(&cases().join(folder));
+    assert!(!files.is_empty());
+    files.retain(|file| pushdown == "on" || file.file_stem() != Some("plans".as_ref()));
+    run_files(server, &(Arc::new(AsWritten) as _), &files, pushdown).await;
+}
+
 pub(crate) async fn run_files(
     server: &Server,
-    fixtures: Option<&Fixtures>,
+    names: &Arc<dyn Names>,
     files: &[PathBuf],
     pushdown: &'static str,
 ) {
     let mut wrong = Vec::new();
     for file in files {
-        let mut runner = Runner::new(|| connect(server, fixtures, pushdown));
+        let mut runner = Runner::new(|| connect(server, names, pushdown));
         if std::env::var_os("SLT_COMPLETE").is_some() {
             complete(&mut runner, file).await;
         } else if let Err(error) = runner.run_file_async(file).await {
@@ -88,13 +120,13 @@ async fn complete<M: sqllogictest::MakeConnection<Conn = Connection>>(
 
 async fn connect(
     server: &Server,
-    fixtures: Option<&Fixtures>,
+    names: &Arc<dyn Names>,
     pushdown: &str,
 ) -> Result<Connection, QueryFailure> {
     let client = server.connect().await.expect("the server takes connections");
     let connection = Connection {
         client,
-        fixtures: fixtures.cloned(),
+        names: Arc::clone(names),
     };
     connection.query(&format!("SET pushdown = {pushdown}")).await?;
     Ok(connection)
@@ -102,15 +134,12 @@ async fn connect(
 
 struct Connection {
     client: Client,
-    fixtures: Option<Fixtures>,
+    names: Arc<dyn Names>,
 }
 
 impl Connection {
-    async fn query(&self, sql: &str) -> Result<causeway_sql_tests::client::Rows, QueryFailure> {
-        let sql = match &self.fixtures {
-            Some(fixtures) => fixtures.sql(sql),
-            None => sql.to_owned(),
-        };
+    async fn query(&self, sql: &str) -> Result<Rows, QueryFailure> {
+        let sql = self.names.fill(sql);
         self.client
             .try_query(&sql)
             .await
@@ -131,15 +160,11 @@ impl AsyncDB for Connection {
         let text = |value: Option<String>| match value {
             None => "NULL".to_owned(),
             Some(text) if text.is_empty() => "(empty)".to_owned(),
-            Some(text) => match &self.fixtures {
-                Some(fixtures) => fixtures.without_names(&text),
-                None => text,
-            },
+            Some(text) => self.names.hide(&text),
         };
         Ok(DBOutput::Rows {
             types: vec![DefaultColumnType::Any; rows.columns.len()],
-            rows: rows
-                .rows
+            rows: lines_of_plans(rows)
                 .into_iter()
                 .map(|row| row.into_iter().map(text).collect())
                 .collect(),
@@ -155,6 +180,22 @@ impl AsyncDB for Connection {
     fn error_sql_state(error: &QueryFailure) -> Option<String> {
         Some(error.sqlstate.clone())
     }
+}
+
+/// The rows, a plan that is one document a row a line: so it stands in the cases as psql shows it.
+fn lines_of_plans(rows: Rows) -> Vec<Row> {
+    if rows.columns != ["QUERY PLAN"] {
+        return rows.rows;
+    }
+    let values = rows.rows.into_iter().flatten().flatten();
+    values
+        .flat_map(|value| {
+            value
+                .lines()
+                .map(|line| vec![Some(line.to_owned())])
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 pub(crate) fn cases() -> PathBuf {

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use causeway_base_files::FileTableOptions;
 use causeway_spi::testing::{
-    CanonicalTable, ColumnKind, LawSubject, ROWS, Shares, column, run_laws, standard_columns,
+    CanonicalTable, ColumnKind, LawSubject, ROWS, Shares, column, rare_columns, run_laws, standard_columns,
 };
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
@@ -20,6 +20,8 @@ const SHARES: Shares = Shares {
     pushed: 0.6,
     lookups: 0.0,
     limits: 0.02,
+    operators: 0.0,
+    mates: 0.0,
 };
 
 /// Texts that a folder name can hold in more than one spelling.
@@ -52,6 +54,22 @@ async fn row_groups_pages_and_bloom_filters() {
         lake.put(&format!("t/part-{file}.parquet"), part).await;
     }
     check("base-files row groups", &lake, rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_groups_of_rare_kinds() {
+    let mut columns = rare_columns();
+    // Parquet's writer has no intervals of this kind.
+    columns.retain(|column| column.kind != ColumnKind::Interval);
+    let rows = CanonicalTable::generate(columns, ROWS, 0).rows().clone();
+    let lake = Lake::new();
+    for (file, (offset, length)) in [(0, 100), (100, ROWS - 100)].into_iter().enumerate() {
+        let part = parquet(&rows.slice(offset, length), properties());
+        lake.put(&format!("t/part-{file}.parquet"), part).await;
+    }
+    let table = lake.table("t").await.unwrap();
+    let subject = LawSubject::new("base-files rare kinds", table, rows);
+    run_laws(&subject.shares(SHARES).one_of(2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +111,8 @@ const TEXT_SHARES: Shares = Shares {
     pushed: 0.02,
     lookups: 0.0,
     limits: 0.02,
+    operators: 0.0,
+    mates: 0.0,
 };
 
 /// Canonical rows in three files of two folders, as `write` writes them; `y` is the folder.

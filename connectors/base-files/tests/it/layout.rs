@@ -56,7 +56,10 @@ async fn what_is_not_there_is_told_apart() {
     let table = |schema: &str| TableName::new("lake", schema, "t");
     assert!(lake.connector.table(&table("public")).await.unwrap().is_none());
     let unknown = lake.connector.table(&table("nope")).await.unwrap_err();
-    assert_eq!(unknown.message(), "schema lake.nope does not exist");
+    assert_eq!(
+        unknown.message(),
+        "schema \"nope\" does not exist in catalog \"lake\""
+    );
 }
 
 #[tokio::test]

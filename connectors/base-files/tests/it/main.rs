@@ -4,6 +4,7 @@
 
 mod broken;
 mod changes;
+mod deadlines;
 mod declared;
 mod fixture;
 mod laws;

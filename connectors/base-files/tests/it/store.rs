@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use causeway_spi::source_timeout;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -23,6 +25,7 @@ pub(crate) struct Swapping {
     reads_left: AtomicUsize,
     reads: AtomicUsize,
     listed: AtomicUsize,
+    waits: Mutex<Vec<Duration>>,
 }
 
 impl Swapping {
@@ -34,6 +37,7 @@ impl Swapping {
             reads_left: AtomicUsize::new(usize::MAX),
             reads: AtomicUsize::new(0),
             listed: AtomicUsize::new(0),
+            waits: Mutex::default(),
         }
     }
 
@@ -48,6 +52,11 @@ impl Swapping {
             self.reads.load(Ordering::SeqCst),
             self.listed.load(Ordering::SeqCst),
         )
+    }
+
+    /// How long each read since the last call might have taken.
+    pub(crate) fn waits(&self) -> Vec<Duration> {
+        std::mem::take(&mut *self.waits.lock().unwrap())
     }
 
     pub(crate) fn swap_after(&self, reads: usize) {
@@ -82,6 +91,7 @@ impl ObjectStore for Swapping {
 
     async fn get_opts(&self, from: &Path, mut options: GetOptions) -> object_store::Result<GetResult> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        self.waits.lock().unwrap().push(source_timeout());
         let left = self.reads_left.load(Ordering::SeqCst);
         if left == 0 {
             self.swap_after(usize::MAX);

@@ -21,6 +21,7 @@ use arrow::datatypes::{Decimal128Type, Decimal256Type, DecimalType};
 use causeway_spi::scalar_text;
 use datafusion::common::ScalarValue;
 
+use super::pattern::{literal_beginning, next_text};
 use super::{Judged, any_of, numbers, other_type};
 use crate::dynamic::{DynamicProfile, Fit, IndexCollation, ValueClass};
 use crate::remote::{ColumnForm, Comparison, RemoteExpr, RemoteValue};
@@ -437,31 +438,4 @@ fn moment_comparison(
         Some(condition) => Found::Superset(condition, SPELLING_REASON),
         None => Found::Declined("the literal is outside the range of dates there".into()),
     }
-}
-
-/// The characters before the first wildcard, unescaped, and whether they are the whole pattern.
-fn literal_beginning(pattern: &str) -> (String, bool) {
-    let mut literal = String::new();
-    let mut characters = pattern.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '%' | '_' => return (literal, false),
-            '\\' => literal.push(characters.next().unwrap_or('\\')),
-            other => literal.push(other),
-        }
-    }
-    (literal, true)
-}
-
-/// The least text, by bytes, that is greater than every text beginning with `prefix`.
-fn next_text(prefix: &str) -> Option<String> {
-    let mut characters: Vec<char> = prefix.chars().collect();
-    while let Some(last) = characters.pop() {
-        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
-        if let Some(next) = next {
-            characters.push(next);
-            return Some(characters.into_iter().collect());
-        }
-    }
-    None
 }

@@ -1,8 +1,8 @@
 //! Laws of days and times.
 //!
 //! Zero, partial and impossible dates (`0000-00-00`, `2024-00-00`, `2024-02-31`) are read as NULL. A real date never
-//! equals one of them, so `=` and IN are exact. Every other comparison may let them through: it finds every real date
-//! that it should, so it is a superset. A literal finer than the column's fraction is moved to the column's grid.
+//! equals one of them, so `=` and IN are exact. Every other comparison finds every real date that it should, and may let
+//! others through: a guard keeps them out. A literal finer than the column's fraction is moved to the column's grid.
 
 use datafusion::common::ScalarValue;
 
@@ -10,8 +10,8 @@ use super::{Judged, other_type};
 use crate::profile::ColumnKind;
 use crate::remote::{ColumnForm, Comparison, RemoteExpr, RemoteValue};
 
-/// Why a comparison is only a superset.
-pub(super) const ZERO_DATES_REASON: &str = "zero dates are NULL here and not there";
+/// Why a comparison has a guard.
+pub(super) const ZERO_DATES_REASON: &str = "zero dates are NULL here and kept out there";
 const EXACT_REASON: &str = "dates and times compare alike there and here";
 const EQUAL_REASON: &str = "a real date never equals a zero date";
 const RANGE_REASON: &str = "the literal is outside the range of the column's type";
@@ -51,7 +51,8 @@ pub(super) fn compares(
     let Some(value) = bound(kind, instant) else {
         return Judged::declined(RANGE_REASON);
     };
-    inexact(
+    guarded(
+        index,
         kind,
         RemoteExpr::compare(index, ColumnForm::Plain, comparison, value),
     )
@@ -87,16 +88,45 @@ pub(super) fn equals_any(index: usize, kind: &ColumnKind, values: &[&ScalarValue
         }
     };
     match negated {
-        true => inexact(kind, condition),
+        true => guarded(index, kind, condition),
         false => Judged::exact(condition, EQUAL_REASON),
     }
 }
 
-fn inexact(kind: &ColumnKind, condition: RemoteExpr) -> Judged {
+/// `condition` on two columns, each with its index, of which one may be any day.
+pub(super) fn guarded_columns(
+    condition: RemoteExpr,
+    left: (usize, &ColumnKind),
+    right: (usize, &ColumnKind),
+) -> Judged {
+    let one = guarded(left.0, left.1, condition);
+    match (one, guarded(right.0, right.1, RemoteExpr::Constant(true))) {
+        (Judged::Pushed { condition, .. }, Judged::Pushed { condition: other, .. }) => {
+            let members = [condition, other]
+                .into_iter()
+                .flat_map(|condition| match condition {
+                    RemoteExpr::And(members) => members,
+                    other => vec![other],
+                });
+            let members = members.filter(|member| *member != RemoteExpr::Constant(true));
+            Judged::exact(RemoteExpr::And(members.collect()), EXACT_REASON)
+        }
+        (declined, _) => declined,
+    }
+}
+
+/// `condition` on the column at `index`, which is true of every real date that it should be true of.
+fn guarded(index: usize, kind: &ColumnKind, condition: RemoteExpr) -> Judged {
     match kind {
         ColumnKind::Date { zero_dates: true }
         | ColumnKind::DateTime { zero_dates: true, .. }
-        | ColumnKind::Timestamp { zero_dates: true, .. } => Judged::superset(condition, ZERO_DATES_REASON),
+        | ColumnKind::Timestamp { zero_dates: true, .. } => {
+            let guard = RemoteExpr::IsReal {
+                index,
+                negated: false,
+            };
+            Judged::exact(RemoteExpr::And(vec![condition, guard]), ZERO_DATES_REASON)
+        }
         _ => Judged::exact(condition, EXACT_REASON),
     }
 }

@@ -57,7 +57,7 @@ fn floats_and_opaque_columns_are_declined() {
     assert_declined(c("e").is_null());
     assert_declined(c("e").like(lit("r%")));
     assert_declined(c("missing").eq(lit(1_i32)));
-    assert_declined(c("i").eq(c("big")));
+    assert_declined(c("i").eq(c("e")));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn other_text_comparisons_are_binary() {
     assert_pushed(
         c("ci").in_list(vec![lit("m")], true),
         EXACT,
-        "CAST(`ci` AS BINARY) NOT IN (CAST('m' AS BINARY))",
+        "(CAST(`ci` AS BINARY) IN (CAST('m' AS BINARY))) IS FALSE",
     );
     assert_pushed(
         c("bin").between(lit("a"), lit("b")),
@@ -140,7 +140,12 @@ fn patterns_are_sent_without_language_rules() {
     assert_pushed(
         not(c("bin").like(lit("a%"))),
         EXACT,
-        "`bin` NOT LIKE 'a%' ESCAPE '!'",
+        "`bin` COLLATE utf8mb4_bin NOT LIKE 'a%' ESCAPE '!'",
+    );
+    assert_pushed(
+        c("bin").like(lit("a%z")),
+        EXACT,
+        "(`bin` >= 'a' AND `bin` < 'b' AND `bin` COLLATE utf8mb4_bin LIKE 'a%z' ESCAPE '!')",
     );
     assert_declined(c("ci").ilike(lit("a%")));
     assert_declined(c("i").like(lit("a%")));
@@ -171,15 +176,31 @@ fn nulls_follow_three_valued_logic() {
 }
 
 #[test]
-fn dates_are_exact_only_where_zero_dates_cannot_pass() {
+fn dates_are_guarded_where_zero_dates_could_pass() {
     let day = lit(ScalarValue::Date32(Some(19_000)));
     assert_pushed(c("day").eq(day.clone()), EXACT, "`day` = '2022-01-08'");
-    assert_pushed(c("day").lt(day.clone()), SUPERSET, "`day` < '2022-01-08'");
-    assert_pushed(c("day").not_eq(day.clone()), SUPERSET, "`day` <> '2022-01-08'");
-    assert_pushed(not(c("day").eq(day.clone())), SUPERSET, "`day` <> '2022-01-08'");
-    assert_pushed(c("day").is_not_null(), SUPERSET, "`day` IS NOT NULL");
-    assert_declined(c("day").is_null());
-    assert_declined(not(c("day").is_not_null()));
+    assert_pushed(
+        c("day").lt(day.clone()),
+        EXACT,
+        &guarded("`day` < '2022-01-08'", "day"),
+    );
+    assert_pushed(
+        c("day").not_eq(day.clone()),
+        EXACT,
+        &guarded("`day` <> '2022-01-08'", "day"),
+    );
+    assert_pushed(
+        not(c("day").eq(day.clone())),
+        EXACT,
+        &guarded("`day` <> '2022-01-08'", "day"),
+    );
+    assert_pushed(c("day").is_not_null(), EXACT, &real("day"));
+    assert_pushed(c("day").is_null(), EXACT, &format!("{} IS NOT TRUE", real("day")));
+    assert_pushed(
+        not(c("day").is_not_null()),
+        EXACT,
+        &format!("{} IS NOT TRUE", real("day")),
+    );
     assert_declined(c("day").gt(lit(ScalarValue::Date32(Some(i32::MAX)))));
     assert_pushed(
         c("day").eq(lit(ScalarValue::Date32(Some(i32::MAX)))),
@@ -189,12 +210,49 @@ fn dates_are_exact_only_where_zero_dates_cannot_pass() {
 }
 
 #[test]
+fn columns_of_one_kind_are_compared() {
+    assert_pushed(c("i").lt(c("i")), EXACT, "`i` < `i`");
+    assert_pushed(
+        cast(c("i"), DataType::Decimal128(20, 0)).gt_eq(c("big")),
+        EXACT,
+        "`i` >= `big`",
+    );
+    assert_pushed(not(c("d").eq(c("d"))), EXACT, "`d` <> `d`");
+    assert_pushed(
+        c("ci").eq(c("latin")),
+        EXACT,
+        "CAST(`ci` AS BINARY) = CAST(CONVERT(`latin` USING utf8mb4) AS BINARY)",
+    );
+    let guards = format!("(`day` <= `day` AND {0} AND {0})", real("day"));
+    assert_pushed(c("day").lt_eq(c("day")), EXACT, &guards);
+    for declined in [
+        c("f").lt(c("f")),
+        c("i").lt(c("d")),
+        c("i").lt(cast(c("d"), DataType::Int32)),
+        c("ci").eq(c("strange")),
+        c("e").eq(c("e")),
+        c("day").lt(cast(c("at"), DataType::Date32)),
+        c("at").lt(c("moment")),
+    ] {
+        assert_declined(declined);
+    }
+}
+
+#[test]
 fn times_move_to_the_columns_grid() {
     let fine = || lit(ScalarValue::TimestampMicrosecond(Some(1_500_000), None));
     assert_pushed(c("at").eq(fine()), EXACT, "FALSE");
-    assert_pushed(c("at").not_eq(fine()), SUPERSET, "`at` IS NOT NULL");
-    assert_pushed(c("at").lt(fine()), SUPERSET, "`at` <= '1970-01-01T00:00:01'");
-    assert_pushed(c("at").gt_eq(fine()), SUPERSET, "`at` > '1970-01-01T00:00:01'");
+    assert_pushed(c("at").not_eq(fine()), EXACT, &guarded("`at` IS NOT NULL", "at"));
+    assert_pushed(
+        c("at").lt(fine()),
+        EXACT,
+        &guarded("`at` <= '1970-01-01T00:00:01'", "at"),
+    );
+    assert_pushed(
+        c("at").gt_eq(fine()),
+        EXACT,
+        &guarded("`at` > '1970-01-01T00:00:01'", "at"),
+    );
     let moment = |micros| {
         lit(ScalarValue::TimestampMicrosecond(
             Some(micros),
@@ -259,10 +317,13 @@ fn keys_are_conditions_with_both_halves() {
 #[test]
 fn names_are_quoted_and_literals_bound() {
     let (_, condition) = judged(&c("ci").eq(lit("x` OR 1")));
-    let mut select = select(condition.unwrap());
-    select.table = TableName::new("shop", "d`b", "t`");
-    select.outputs = vec![0, 1];
-    select.limit = Some(7);
+    let names: Vec<_> = profiles().into_iter().map(|profile| profile.name).collect();
+    let table = TableName::new("shop", "d`b", "t`");
+    let mut select = RemoteSelect {
+        filters: vec![condition.unwrap()],
+        limit: Some(7),
+        ..RemoteSelect::of_table(table, names.into(), &[0, 1])
+    };
     let statement = select.print(Dialect::MySql, "q-1 */ DROP");
     assert_eq!(
         statement.sql,
@@ -288,6 +349,17 @@ fn null() -> Expr {
 
 fn decimal(digits: i128, precision: u8, scale: i8) -> Expr {
     lit(ScalarValue::Decimal128(Some(digits), precision, scale))
+}
+
+/// The guard against days of `column` that are not in the calendar.
+fn real(column: &str) -> String {
+    format!(
+        "(DAYOFMONTH(`{column}`) BETWEEN 1 AND DAYOFMONTH(LAST_DAY(`{column}`)) AND YEAR(`{column}`) > 0)"
+    )
+}
+
+fn guarded(condition: &str, column: &str) -> String {
+    format!("({condition} AND {})", real(column))
 }
 
 fn assert_pushed(expr: Expr, verdict: Verdict, condition: &str) {
@@ -324,16 +396,11 @@ fn printed(condition: crate::remote::RemoteExpr) -> String {
 }
 
 fn select(condition: crate::remote::RemoteExpr) -> RemoteSelect {
+    let table = TableName::new("shop", "db", "t");
+    let names: Vec<_> = profiles().into_iter().map(|profile| profile.name).collect();
     RemoteSelect {
-        table: TableName::new("shop", "db", "t"),
-        columns: profiles()
-            .into_iter()
-            .map(|profile| profile.name)
-            .collect::<Vec<_>>()
-            .into(),
-        outputs: vec![],
         filters: vec![condition],
-        limit: None,
+        ..RemoteSelect::of_table(table, names.into(), &[])
     }
 }
 
@@ -394,6 +461,7 @@ fn profiles() -> Vec<ColumnProfile> {
         native_type: "some type".to_owned(),
         kind,
         nullable: true,
+        sorted_whole: true,
     })
     .to_vec()
 }

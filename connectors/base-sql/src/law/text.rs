@@ -4,6 +4,8 @@
 //! sent twice: plainly, which finds at least the equal rows and uses the index, and on the bytes, which makes it exact.
 //! Everything else is sent on the bytes alone. A literal that the column's character set cannot hold equals no row.
 
+use std::borrow::Cow;
+
 use causeway_spi::scalar_text;
 use datafusion::common::ScalarValue;
 
@@ -11,6 +13,10 @@ use super::{Judged, opaque, other_type, pattern};
 use crate::profile::{ColumnKind, ColumnProfile, TextEncoding, TextOrder, TextProfile};
 use crate::remote::{ColumnForm, Comparison, RemoteColumn, RemoteExpr, RemoteValue};
 
+/// What the reason says where text is compared by its bytes for want of a collation that does.
+pub(super) const NOT_BYTE_ORDER: &str = "is not byte order";
+/// What the reason says where text may become another one on its way.
+pub(super) const UNKNOWN_ENCODING: &str = "is not known to convert alike";
 /// Why bytes are sent.
 pub(super) const BYTES_REASON: &str = "bytes compare alike there and here";
 
@@ -91,7 +97,6 @@ pub(super) fn matches_pattern(
     };
     let form = match text.encoding {
         TextEncoding::Unknown => return unknown_encoding(text),
-        _ if compares_plainly(text, &[pattern]) => ColumnForm::Plain,
         TextEncoding::Utf8 => ColumnForm::Characters,
         _ => ColumnForm::ConvertedCharacters,
     };
@@ -100,10 +105,35 @@ pub(super) fn matches_pattern(
         pattern: pattern::escaped_pattern(pattern),
         negated,
     };
+    let beginning = match negated {
+        true => Vec::new(),
+        false => begins(index, text, &pattern::literal_beginning(pattern).0),
+    };
+    let condition = match beginning.is_empty() {
+        true => condition,
+        false => RemoteExpr::And(beginning.into_iter().chain([condition]).collect()),
+    };
     Judged::exact(
         condition,
         "patterns are matched character by character there and here",
     )
+}
+
+/// The range, in the index of a column that compares bytes, of the texts that begin with `prefix`.
+///
+/// MariaDB makes such a range of a pattern by itself, and ends it before the characters above U+FFFF, and before control
+/// characters where blanks are padded: with an index it misses rows. So patterns are kept from the index.
+fn begins(index: usize, profile: &TextProfile, prefix: &str) -> Vec<RemoteExpr> {
+    if prefix.is_empty() || !compares_plainly(profile, &[prefix]) {
+        return Vec::new();
+    }
+    let bound =
+        |comparison, text: &str| RemoteExpr::compare(index, ColumnForm::Plain, comparison, plain(text));
+    let end = pattern::next_text(prefix).filter(|end| profile.encoding.holds(end));
+    [bound(Comparison::GreaterOrEqual, prefix)]
+        .into_iter()
+        .chain(end.map(|end| bound(Comparison::Less, &end)))
+        .collect()
 }
 
 /// The literal to bind against a column of bytes, or `None` when it is of another type.
@@ -146,7 +176,7 @@ fn compares_plainly(profile: &TextProfile, literals: &[&str]) -> bool {
     profile.order == TextOrder::Bytes && literals.iter().all(|literal| profile.encoding.holds(literal))
 }
 
-fn bytes_form(profile: &TextProfile) -> ColumnForm {
+pub(super) fn bytes_form(profile: &TextProfile) -> ColumnForm {
     if profile.encoding.needs_convert() {
         ColumnForm::ConvertedBytes
     } else {
@@ -159,17 +189,22 @@ fn reason(profile: &TextProfile, with_index: bool) -> String {
     match (profile.order, with_index) {
         (TextOrder::Bytes, _) => format!("collation {collation} compares bytes"),
         (TextOrder::Language, true) => {
-            format!("collation {collation} is not byte order: sent with a binary comparison beside it")
+            format!("collation {collation} {NOT_BYTE_ORDER}: sent with a binary comparison beside it")
         }
         (TextOrder::Language, false) => {
-            format!("collation {collation} is not byte order: sent as a binary comparison")
+            format!("collation {collation} {NOT_BYTE_ORDER}: sent as a binary comparison")
         }
     }
 }
 
 fn unknown_encoding(profile: &TextProfile) -> Judged {
-    Judged::declined(format!(
-        "the character set of collation {} is not known to convert alike",
+    Judged::declined(unknown_encoding_reason(profile))
+}
+
+pub(super) fn unknown_encoding_reason(profile: &TextProfile) -> Cow<'static, str> {
+    format!(
+        "the character set of collation {} {UNKNOWN_ENCODING}",
         profile.collation
-    ))
+    )
+    .into()
 }

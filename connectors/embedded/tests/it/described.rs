@@ -233,6 +233,8 @@ async fn check_law(key: &str, columns: Vec<Column>) {
         pushed: 0.05,
         lookups: 0.2,
         limits: 0.02,
+        operators: 0.0,
+        mates: 0.0,
     };
     let subject = LawSubject::new(format!("embedded {key}"), table, canonical.rows().clone());
     run_laws(&subject.shares(shares).one_of(4)).await;

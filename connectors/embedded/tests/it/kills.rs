@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,12 @@ async fn whole_commits(catalog: &Arc<dyn Connector>) -> i64 {
     commits
 }
 
-/// A process that does what the test `name` does.
+/// The file to write, in a process that a test has started of itself: there it plays the other part.
+fn file_of_child() -> Option<PathBuf> {
+    env::var_os(FILE).map(PathBuf::from)
+}
+
+/// The test `name` once more, in a process that plays the other part.
 fn child(name: &str, file: &Path, through: &[&str]) -> Child {
     let this = env::current_exe().unwrap();
     let mut command = match through.split_first() {
@@ -88,7 +93,7 @@ fn child(name: &str, file: &Path, through: &[&str]) -> Child {
         }
     };
     command
-        .args([name, "--exact", "--ignored", "--nocapture"])
+        .args([name, "--exact", "--nocapture"])
         .env(FILE, file)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -99,11 +104,14 @@ fn child(name: &str, file: &Path, through: &[&str]) -> Child {
 
 #[tokio::test]
 async fn what_was_committed_survives_kills() {
+    if let Some(file) = file_of_child() {
+        return commit_until_killed(&file).await;
+    }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store.redb");
     let mut before = 0;
     for kill in 0..KILLS {
-        let mut committing = child("kills::commits_until_it_is_killed", &file, &[]);
+        let mut committing = child("kills::what_was_committed_survives_kills", &file, &[]);
         let mut lines = BufReader::new(committing.stdout.take().unwrap()).lines();
         let mut acknowledged = before;
         let mut note = |line: &str| {
@@ -134,11 +142,8 @@ async fn what_was_committed_survives_kills() {
     }
 }
 
-#[tokio::test]
-#[ignore = "a process of the test that kills it"]
-async fn commits_until_it_is_killed() {
-    let file = env::var_os(FILE).expect("the file to write");
-    let catalog = open(Path::new(&file));
+async fn commit_until_killed(file: &Path) {
+    let catalog = open(file);
     for number in whole_commits(&catalog).await.. {
         commit(&catalog, number).await.unwrap();
         // All at once, so that a line is there in whole or not at all.
@@ -150,6 +155,9 @@ async fn commits_until_it_is_killed() {
 
 #[tokio::test]
 async fn a_full_disk_is_an_error_and_nothing_of_the_transaction_is_kept() {
+    if let Some(file) = file_of_child() {
+        return commit_until_the_disk_is_full(&file).await;
+    }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store.redb");
     // A file may have 2 MiB; without the signal that would end the process, a write beyond is an error.
@@ -158,7 +166,8 @@ async fn a_full_disk_is_an_error_and_nothing_of_the_transaction_is_kept() {
         "-c",
         "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"",
     ];
-    let mut filling = child("kills::commits_until_the_disk_is_full", &file, &limited);
+    let this = "kills::a_full_disk_is_an_error_and_nothing_of_the_transaction_is_kept";
+    let mut filling = child(this, &file, &limited);
     let mut said = String::new();
     filling.stdout.take().unwrap().read_to_string(&mut said).unwrap();
     filling.wait().unwrap();
@@ -172,11 +181,8 @@ async fn a_full_disk_is_an_error_and_nothing_of_the_transaction_is_kept() {
     assert_eq!(whole_commits(&catalog).await, commits + 1);
 }
 
-#[tokio::test]
-#[ignore = "a process of the test that limits its files"]
-async fn commits_until_the_disk_is_full() {
-    let file = env::var_os(FILE).expect("the file to write");
-    let catalog = open(Path::new(&file));
+async fn commit_until_the_disk_is_full(file: &Path) {
+    let catalog = open(file);
     for number in 0.. {
         let Err(error) = commit(&catalog, number).await else {
             continue;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use causeway_spi::testing::{
-    CanonicalTable, Column, ColumnKind, LawSubject, ROWS, Shares, TextKind, column, run_laws,
+    CanonicalTable, Column, ColumnKind, LawSubject, ROWS, Shares, TextKind, column, rare_columns, run_laws,
     standard_columns,
 };
 
@@ -16,6 +16,8 @@ const SHARES: Shares = Shares {
     pushed: 0.05,
     lookups: 0.25,
     limits: 0.03,
+    operators: 0.0,
+    mates: 0.0,
 };
 
 async fn check(name: &str, rows: &RecordBatch, key: &[usize], shares: Shares) {
@@ -35,6 +37,13 @@ async fn check_columns(name: &str, columns: Vec<Column>, key: &[usize], shares: 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_by_one_key() {
     check_columns("by id", standard_columns(), &[0], SHARES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_rare_kinds() {
+    let mut columns = rare_columns();
+    columns.retain(|column| column.kind != ColumnKind::Composite);
+    check_columns("of rare kinds", columns, &[0], SHARES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,6 +75,8 @@ async fn rows_without_a_key() {
         pushed: 0.0,
         lookups: 0.0,
         limits: 0.01,
+        operators: 0.0,
+        mates: 0.0,
     };
     check_columns("without a key", standard_columns(), &[], none).await;
 }

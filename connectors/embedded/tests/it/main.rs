@@ -1,6 +1,8 @@
 //! The embedded store over files in temporary folders.
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod described;
 #[cfg(test)]
 mod files;
@@ -10,6 +12,8 @@ mod kills;
 mod laws;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod savepoints;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -48,6 +48,12 @@ impl Store {
         }
     }
 
+    /// Closes the file and keeps its folder.
+    pub(crate) fn closed(self) -> (TempDir, PathBuf) {
+        let path = self.path();
+        (self.folder, path)
+    }
+
     pub(crate) async fn begin(&self) -> Box<dyn WriteTransaction> {
         let cx = WriteContext {
             query_id: Arc::from("test"),

@@ -2,7 +2,8 @@
 
 use arrow::array::RecordBatch;
 use causeway_spi::testing::{
-    CanonicalTable, ColumnKind, LawSubject, ROWS, Shares, TextKind, column, run_laws, standard_columns,
+    CanonicalTable, ColumnKind, LawSubject, ROWS, Shares, TextKind, column, rare_columns, run_laws,
+    standard_columns,
 };
 use causeway_spi::{Connector, TableDefinition};
 use std::sync::Arc;
@@ -34,6 +35,13 @@ async fn rows_of_odd_kinds() {
         ..Shares::default()
     };
     run_laws(&subject.shares(shares).one_of(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_rare_kinds() {
+    let canonical = CanonicalTable::generate(rare_columns(), ROWS, 2);
+    let subject = subject(&canonical, vec![0]).await;
+    run_laws(&subject.one_of(2)).await;
 }
 
 /// Fills a table in pieces, so that it has chunks of several sizes.

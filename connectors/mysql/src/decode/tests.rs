@@ -62,8 +62,21 @@ fn decimals_keep_every_digit() {
         Ok(Some(i128::from(u64::MAX)))
     );
     assert_eq!(decimal128(&Value::Int(1), 2), Err(OTHER_TYPE));
-    for wrong in ["", "-", "1.234", "1e5", "1.2.3", " 1"] {
+    for wrong in ["", "-", ".", "-.", "--1", "1-", "1.234", "1e5", "1.2.3", " 1"] {
         assert_eq!(decimal128(&bytes(wrong), 2), Err(NOT_A_DECIMAL), "{wrong}");
+        assert_eq!(decimal128(&bytes(wrong), 30).is_ok(), wrong == "1.234", "{wrong}");
+    }
+    for (short, long) in [("-.5", "-0.50"), ("5.", "5.00"), ("-0", "0"), ("007", "7")] {
+        assert_eq!(
+            decimal128(&bytes(short), 2),
+            decimal128(&bytes(long), 2),
+            "{short}"
+        );
+        assert_eq!(
+            decimal128(&bytes(short), 30),
+            decimal128(&bytes(long), 30),
+            "{short}"
+        );
     }
     // Around the length at which the arithmetic changes.
     for digits in 15..=38 {
@@ -115,14 +128,9 @@ fn bad_values_name_table_and_column() {
 #[test]
 fn batches_are_bounded_in_rows_and_bytes() {
     let mut by_rows = batcher(DataType::Int32, "int", 2, 1 << 20);
-    assert!(by_rows.push(vec![Some(Value::Int(1))]).unwrap().1.is_none());
+    assert!(by_rows.push(vec![Some(Value::Int(1))]).unwrap().is_none());
     assert_eq!(
-        by_rows
-            .push(vec![Some(Value::NULL)])
-            .unwrap()
-            .1
-            .unwrap()
-            .num_rows(),
+        by_rows.push(vec![Some(Value::NULL)]).unwrap().unwrap().num_rows(),
         2
     );
     assert!(by_rows.finish().unwrap().is_none());
@@ -131,7 +139,6 @@ fn batches_are_bounded_in_rows_and_bytes() {
         by_bytes
             .push(vec![Some(Value::Bytes(vec![0; 100]))])
             .unwrap()
-            .1
             .is_some()
     );
 }
@@ -141,14 +148,14 @@ fn an_empty_projection_counts_rows() {
     let table = TableName::new("shop", "db", "t");
     let mut batcher = Batcher::new(table, Arc::new(Schema::empty()), &[], 3, 100).unwrap();
     for _ in 0..2 {
-        assert!(batcher.push(vec![Some(Value::Int(1))]).unwrap().1.is_none());
+        assert!(batcher.push(vec![Some(Value::Int(1))]).unwrap().is_none());
     }
     assert_eq!(batcher.finish().unwrap().unwrap().num_rows(), 2);
 }
 
 fn text_of(value: Value, native_type: &str) -> String {
     let mut batcher = batcher(DataType::Utf8View, native_type, 1, 1000);
-    let batch = batcher.push(vec![Some(value)]).unwrap().1.unwrap();
+    let batch = batcher.push(vec![Some(value)]).unwrap().unwrap();
     assert_eq!(batch.column(0).null_count(), 0);
     array_value_to_string(batch.column(0), 0).unwrap()
 }
@@ -159,6 +166,7 @@ fn batcher(data_type: DataType, native_type: &str, rows_max: usize, bytes_max: u
         native_type: native_type.to_owned(),
         kind: ColumnKind::Opaque,
         nullable: true,
+        sorted_whole: true,
     };
     let schema = Arc::new(Schema::new(vec![Field::new("c", data_type, true)]));
     Batcher::new(

@@ -115,16 +115,11 @@ fn bound(value: &ScalarValue) -> Value {
 }
 
 fn select(condition: causeway_base_sql::RemoteExpr) -> RemoteSelect {
+    let table = TableName::new("shop", "causeway_index", "t");
+    let names: Vec<_> = profiles().into_iter().map(|profile| profile.name).collect();
     RemoteSelect {
-        table: TableName::new("shop", "causeway_index", "t"),
-        columns: profiles()
-            .into_iter()
-            .map(|profile| profile.name)
-            .collect::<Vec<_>>()
-            .into(),
-        outputs: (0..profiles().len()).collect(),
         filters: vec![condition],
-        limit: None,
+        ..RemoteSelect::of_table(table, names.into(), &(0..profiles().len()).collect::<Vec<_>>())
     }
 }
 
@@ -159,6 +154,7 @@ fn profiles() -> Vec<ColumnProfile> {
         native_type: "any".to_owned(),
         kind,
         nullable: true,
+        sorted_whole: true,
     })
     .to_vec()
 }

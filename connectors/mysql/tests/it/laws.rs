@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use causeway_spi::ConnectorOptions;
 use causeway_spi::testing::{
     CanonicalTable, Column, ColumnKind, LawSubject, ROWS, Shares, TextKind, column, run_laws,
 };
 
 use datafusion::common::ScalarValue;
 
-use crate::fixture::{load, server};
+use crate::fixture::{Server, load, scan, server};
+use crate::parts::in_parts;
 
 /// Tables that share the checks.
 const TABLES: u64 = 3;
@@ -21,6 +23,8 @@ const SHARES: Shares = Shares {
     pushed: 0.5,
     lookups: 0.3,
     limits: 0.1,
+    operators: 0.25,
+    mates: 0.3,
 };
 
 /// Numbers, dates and the texts that need the law book.
@@ -93,11 +97,34 @@ async fn texts_of_every_collation() {
     check("law_texts", &columns, SHARES).await;
 }
 
+/// Tables whose scans are read over several connections, by ranges of their keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_in_parts() {
+    let Some(server) = server() else { return };
+    let columns = [
+        ("id", ColumnKind::Key, "bigint PRIMARY KEY"),
+        ("grp", ColumnKind::Group, "int, INDEX (grp)"),
+        ("num", ColumnKind::Integer { bits: 64 }, "bigint, INDEX (num)"),
+        ("price", numeric(12, 2), "decimal(12, 2), INDEX (price)"),
+        ("day", ColumnKind::Date, "date, INDEX (day)"),
+        ("name", text(TextKind::Unicode), "varchar(200), INDEX (name)"),
+    ];
+    let canonical = load_rows(&server, "law_parts", &columns).await;
+    let catalog = in_parts(server.options()).open("shop").unwrap();
+    let table = load(&catalog, "law_parts", "t").await;
+    let splits = table.splits(&scan(table.as_ref())).await.unwrap();
+    assert_eq!(splits.len(), 4, "{:?}", table.splits_text(&splits));
+    let subject = LawSubject::new("mysql law_parts", table, canonical.rows().clone());
+    run_laws(&subject.shares(SHARES).one_of(TABLES)).await;
+}
+
 /// Integers of every width and sign, and types of which nothing is sent.
 const KINDS_SHARES: Shares = Shares {
     pushed: 0.15,
     lookups: 0.1,
     limits: 0.05,
+    operators: 0.05,
+    mates: 0.02,
 };
 
 /// A column's name, its definition, its type here, and its values: as MySQL reads them, and as they come here.
@@ -150,6 +177,23 @@ fn kinds() -> Vec<Kind> {
             "int unsigned, INDEX (uint)",
             DataType::Int64,
             same!["0", "2147483647", "2147483648", "4294967295"],
+        ),
+        (
+            "single",
+            "float",
+            DataType::Float32,
+            same!["0", "0.1", "-1.5", "16777216", "3.4e38", "1e-30"],
+        ),
+        (
+            "vast",
+            "decimal(65, 30), INDEX (vast)",
+            DataType::Decimal256(65, 30),
+            same![
+                "0",
+                "0.000000000000000000000000000001",
+                "-12345678901234567890123456789012345.5",
+                "99999999999999999999999999999999999.999999999999999999999999999999"
+            ],
         ),
         (
             "born",
@@ -326,9 +370,18 @@ fn text(kind: TextKind) -> ColumnKind {
     ColumnKind::Text(kind)
 }
 
-/// Loads canonical rows of `columns` (name, kind, definition) into a database of its own and runs the laws.
+/// Runs the laws on canonical rows of `columns`: name, kind, definition.
 async fn check(database: &str, columns: &[(&str, ColumnKind, &str)], shares: Shares) {
     let Some(server) = server() else { return };
+    let canonical = load_rows(&server, database, columns).await;
+    let catalog = server.options().open("shop").unwrap();
+    let table = load(&catalog, database, "t").await;
+    let subject = LawSubject::new(format!("mysql {database}"), table, canonical.rows().clone());
+    run_laws(&subject.shares(shares).one_of(TABLES)).await;
+}
+
+/// Loads canonical rows of `columns` into table `t` of a database of their own.
+async fn load_rows(server: &Server, database: &str, columns: &[(&str, ColumnKind, &str)]) -> CanonicalTable {
     let kinds: Vec<Column> = columns
         .iter()
         .map(|(name, kind, _)| column(name, *kind))
@@ -348,10 +401,8 @@ async fn check(database: &str, columns: &[(&str, ColumnKind, &str)], shares: Sha
     }
     statements.push("ANALYZE TABLE t".to_owned());
     let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
-    let catalog = server.database(database, &statements).await;
-    let table = load(&catalog, database, "t").await;
-    let subject = LawSubject::new(format!("mysql {database}"), table, canonical.rows().clone());
-    run_laws(&subject.shares(shares).one_of(TABLES)).await;
+    server.database(database, &statements).await;
+    canonical
 }
 
 /// A cell as MySQL reads it. A NULL day is now and then a day that is read as NULL.

@@ -9,9 +9,11 @@
 
 mod fixture;
 mod own_server;
+mod parts;
 mod proxy;
 
 mod cancel;
+mod conformance;
 mod drops;
 mod encryption;
 mod failures;
@@ -19,7 +21,9 @@ mod filters;
 mod indexes;
 mod laws;
 mod lookups;
+mod moments;
 mod network;
 mod pool;
+mod splits;
 mod streaming;
 mod types;

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use causeway_mysql::MySqlOptions;
 use causeway_spi::{Connector, ConnectorOptions, ErrorKind, ReadContext};
 use futures::StreamExt;
+use mysql_async::prelude::Queryable;
 use std::sync::Arc;
 
 use crate::fixture::{Server, load, open, read, scan, server};
+use crate::parts::{PARTS, in_parts, plan};
 use crate::proxy::Proxy;
 
 const ROWS: usize = 20_000;
@@ -73,6 +75,36 @@ async fn wherever_an_answer_is_cut_it_is_whole_or_an_error() {
         match outcome {
             Ok(rows) => {
                 assert_eq!(rows, ROWS, "cut after {bytes} bytes");
+                whole += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+                errors += 1;
+            }
+        }
+    }
+    assert!(whole >= 1 && errors >= 30, "{whole} whole, {errors} errors");
+}
+
+/// The same while connections are gathered and while each of them reads a part.
+#[tokio::test]
+async fn wherever_parts_are_cut_they_are_whole_or_an_error() {
+    const CREATE: &str = "CREATE TABLE small (id bigint PRIMARY KEY, v varchar(30)) \
+        SELECT seq AS id, REPEAT('x', 30) AS v FROM seq_1_to_20000";
+    let Some(server) = server() else { return };
+    let change = |options: &mut MySqlOptions| *options = in_parts(options.clone());
+    let (proxy, catalog) = behind_a_proxy(&server, "causeway_cut_parts", CREATE, change).await;
+    let analyze = "ANALYZE TABLE causeway_cut_parts.small";
+    server.admin().await.query_drop(analyze).await.unwrap();
+    let (mut whole, mut errors) = (0, 0);
+    for bytes in (0..40).map(|n| n * 911 + n * n * 457).chain([5_000_000]) {
+        proxy.pass();
+        let parts = plan(&catalog, "causeway_cut_parts", "small", "cut-parts").await;
+        assert_eq!(parts.splits.len(), PARTS);
+        proxy.cut_after(bytes);
+        match parts.read_all().await {
+            Ok(rows) => {
+                assert_eq!(rows.num_rows(), ROWS, "cut after {bytes} bytes");
                 whole += 1;
             }
             Err(error) => {

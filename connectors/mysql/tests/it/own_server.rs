@@ -46,6 +46,8 @@ impl OwnServer {
             ])
             .arg(format!("--user={user}"))
             .arg(format!("--datadir={}", data.display()))
+            // Servers that share a folder take each other's temporary tables away.
+            .env("TMPDIR", folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()
@@ -74,6 +76,7 @@ impl OwnServer {
                 folder.path().join("mysql.pid").display()
             ))
             .arg(format!("--port={port}"))
+            .env("TMPDIR", folder.path())
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

@@ -68,13 +68,13 @@ async fn sessions_are_pinned_and_read_only() {
     // A view cannot read variables: a stored function can.
     let function = "CREATE FUNCTION settings() RETURNS text READS SQL DATA RETURN CONCAT_WS('|', @@time_zone,
         @@tx_read_only, @@character_set_results, @@sql_select_limit, @@sql_auto_is_null,
-        @@max_statement_time, @@net_write_timeout)";
+        @@max_statement_time, @@net_write_timeout, @@tx_isolation)";
     let view = "CREATE VIEW seen AS SELECT settings() AS s";
     let catalog = server.database("causeway_pinned", &[function, view]).await;
     let table = load(&catalog, "causeway_pinned", "seen").await;
     let rows = read(table.as_ref(), &scan(table.as_ref())).await;
     assert_eq!(
         crate::fixture::texts(&rows, "s"),
-        ["+00:00|ON|utf8mb4|18446744073709551615|OFF|43200.000000|43200"]
+        ["+00:00|ON|utf8mb4|18446744073709551615|OFF|43200.000000|43200|REPEATABLE-READ"]
     );
 }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use causeway_spi::{ConnectorError, ErrorKind, TableName};
@@ -261,9 +262,11 @@ async fn a_broken_connection_is_made_again() {
     server.clear(prefix).await;
 }
 
-/// A file that holds a password.
+/// A file of its own that holds a password: tests that run side by side do not write into one that another reads.
 fn file_with(password: &str) -> String {
-    let path = std::env::temp_dir().join(format!("causeway-redis-it-{}-{password}", std::process::id()));
+    static FILES: AtomicUsize = AtomicUsize::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("causeway-redis-it-{}-{number}", std::process::id()));
     std::fs::write(&path, password).unwrap();
     path.to_str().unwrap().to_owned()
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod collections;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod formats;

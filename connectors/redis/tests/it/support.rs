@@ -62,7 +62,7 @@ fn url() -> Option<String> {
     url
 }
 
-async fn raw(url: &str) -> MultiplexedConnection {
+pub(crate) async fn raw(url: &str) -> MultiplexedConnection {
     let client = redis::Client::open(url).expect("TEST_REDIS_URL is a Redis url");
     let raw = client.get_multiplexed_async_connection().await;
     let mut raw = raw.expect("the server at TEST_REDIS_URL answers");

@@ -2,12 +2,17 @@
 //! the query's deadline, and the headers that a bucket wants are there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
 use causeway_s3::S3Options;
 use causeway_spi::{
-    Connector, ConnectorError, ConnectorOptions, ErrorKind, Secret, TableName, with_source_timeout,
+    Connector, ConnectorError, ConnectorOptions, ErrorKind, ReadContext, Scan, Secret, TableName,
+    with_source_timeout,
 };
+use datafusion::physical_plan::metrics::Count;
+use futures::TryStreamExt;
 
 use crate::fake::{Fake, Reply, empty_listing};
 
@@ -32,6 +37,66 @@ async fn refused(reply: fn() -> Reply) -> ConnectorError {
     let error = open(options(&fake)).ping().await.unwrap_err();
     assert_eq!(error.message(), "could not list the root of catalog lake");
     error
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_again_is_counted_as_a_retry() {
+    const FILE: &str = "id,v\n1,2\n3,4\n";
+    let failing = Arc::new(AtomicUsize::new(0));
+    let left = Arc::clone(&failing);
+    let fake = Fake::start(move |asked| {
+        if asked.target.starts_with("/lake?") {
+            let object = format!(
+                "<Contents><Key>t.csv</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified>\
+                 <ETag>\"e\"</ETag><Size>{}</Size></Contents>",
+                FILE.len()
+            );
+            let Reply::Answer(status, headers, body) = empty_listing() else {
+                return Reply::Hang;
+            };
+            let body = body.replace("<KeyCount>0", &format!("{object}<KeyCount>1"));
+            return Reply::Answer(status, headers, body);
+        }
+        let fails = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if fails.is_ok() {
+            return Reply::status(503);
+        }
+        let last = FILE.len() - 1;
+        let headers = vec![
+            ("content-range", format!("bytes 0-{last}/{}", FILE.len())),
+            ("etag", "\"e\"".to_owned()),
+            ("last-modified", "Mon, 01 Jan 2024 00:00:00 GMT".to_owned()),
+        ];
+        Reply::Answer(206, headers, FILE.to_owned())
+    })
+    .await;
+    let catalog = open(options(&fake));
+    let table = catalog
+        .table(&TableName::new("lake", "public", "t"))
+        .await
+        .unwrap()
+        .unwrap();
+    let scan = Scan {
+        projection: vec![0, 1],
+        schema: table.schema(),
+        filters: Vec::new(),
+        limit: None,
+    };
+    let split = table.splits(&scan).await.unwrap().swap_remove(0);
+    failing.store(2, Ordering::Relaxed);
+    let asked = fake.store_requests().len();
+    let cx = ReadContext::detached();
+    let batches: Vec<_> = table
+        .read(&scan, &split, &cx)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+    assert_eq!(fake.store_requests().len() - asked, 3);
+    let counted = [&cx.metrics.requests, &cx.metrics.retries, &cx.metrics.bytes].map(Count::value);
+    assert_eq!(counted, [3, 2, FILE.len()]);
 }
 
 /// An answer, and what is said about it: kind, detail and hint.

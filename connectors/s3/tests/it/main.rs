@@ -8,6 +8,8 @@ mod answers;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod laws;

@@ -6,65 +6,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_empty_array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use rand::prelude::*;
 
+use super::cells::Cells;
+use super::kind::{ColumnKind, TextKind};
 use super::values;
 
 /// Rows of a canonical table, unless a source asks for another number.
 pub const ROWS: usize = 300;
-
-/// Which characters a text column can hold, and how it keeps them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextKind {
-    /// Any Unicode text, trailing blanks kept.
-    Unicode,
-    /// Characters of latin1 only, trailing blanks kept.
-    Latin1,
-    /// Any Unicode text without trailing blanks, as `char(n)` gives it back.
-    Unpadded,
-}
-
-/// What one column of a canonical table holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnKind {
-    /// `bigint`: unique, never NULL.
-    Key,
-    /// Text: unique, never NULL, not empty.
-    TextKey,
-    /// `smallint`, `integer` or `bigint` over the whole range of its type.
-    Integer {
-        /// 16, 32 or 64.
-        bits: u8,
-    },
-    /// `integer` with few distinct values: a non-unique key.
-    Group,
-    /// Unsigned 64-bit integers, as `numeric(20, 0)`.
-    Unsigned,
-    /// `double precision`.
-    Double {
-        /// Whether the source can hold NaN, the infinities and -0.0.
-        special: bool,
-    },
-    /// `numeric(precision, scale)`, up to 38 digits.
-    Numeric {
-        /// Digits in all.
-        precision: u8,
-        /// Digits after the point.
-        scale: i8,
-    },
-    /// `date` from year 1 to 9999.
-    Date,
-    /// `timestamp` without zone, to the microsecond, from year 1 to 9999.
-    Timestamp,
-    /// `boolean`.
-    Boolean,
-    /// Text of at most 200 characters.
-    Text(TextKind),
-}
 
 /// One column of a canonical table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +66,32 @@ pub fn standard_columns() -> Vec<Column> {
     kinds.map(|(name, kind)| column(name, kind)).into()
 }
 
+/// A key, and a column of each kind that the standard ones leave out: wide and approximate numbers, times, bytes, and
+/// what is not compared: intervals, arrays, composites.
+pub fn rare_columns() -> Vec<Column> {
+    const BIGINT: ColumnKind = ColumnKind::Integer { bits: 64 };
+    const TEXT: ColumnKind = ColumnKind::Text(TextKind::Unicode);
+    let kinds = [
+        ColumnKind::Integer { bits: 32 },
+        ColumnKind::Real { special: true },
+        ColumnKind::Double { special: true },
+        ColumnKind::Unsigned,
+        ColumnKind::Numeric {
+            precision: 60,
+            scale: 10,
+        },
+        ColumnKind::Time,
+        ColumnKind::Moment { unix: false },
+        ColumnKind::Bytes,
+        ColumnKind::Interval,
+        ColumnKind::List(&BIGINT),
+        ColumnKind::List(&TEXT),
+        ColumnKind::Composite,
+    ];
+    let rare = kinds.into_iter().map(|kind| column(&kind.word(), kind));
+    [column("id", ColumnKind::Key)].into_iter().chain(rare).collect()
+}
+
 /// Makes one column.
 pub fn column(name: &str, kind: ColumnKind) -> Column {
     Column {
@@ -121,21 +100,15 @@ pub fn column(name: &str, kind: ColumnKind) -> Column {
     }
 }
 
-impl ColumnKind {
-    /// The canonical type of the column.
-    pub fn data_type(self) -> DataType {
-        match self {
-            Self::Integer { bits: 16 } => DataType::Int16,
-            Self::Integer { bits: 32 } | Self::Group => DataType::Int32,
-            Self::Key | Self::Integer { .. } => DataType::Int64,
-            Self::Numeric { precision, scale } => DataType::Decimal128(precision, scale),
-            Self::Unsigned => DataType::Decimal128(20, 0),
-            Self::Double { .. } => DataType::Float64,
-            Self::Date => DataType::Date32,
-            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Self::Boolean => DataType::Boolean,
-            Self::TextKey | Self::Text(_) => DataType::Utf8View,
-        }
+impl Column {
+    /// `"name" type`, as PostgreSQL defines a column.
+    pub fn definition(&self) -> String {
+        format!("{} {}", self.quoted_name(), self.kind.sql_name())
+    }
+
+    /// The name in double quotes.
+    pub fn quoted_name(&self) -> String {
+        format!("\"{}\"", self.name.replace('"', "\"\""))
     }
 }
 
@@ -143,20 +116,39 @@ impl CanonicalTable {
     /// Makes `rows` rows of `columns`; every nasty value of a column's kind occurs when there are rows enough.
     pub fn generate(columns: Vec<Column>, rows: usize, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let fields: Vec<Field> = columns
+        let arrays = columns
             .iter()
-            .map(|column| {
-                let unique = matches!(column.kind, ColumnKind::Key | ColumnKind::TextKey);
-                Field::new(&column.name, column.kind.data_type(), !unique)
-            })
-            .collect();
-        let arrays = columns.iter().map(|column| {
-            let values = column_values(column.kind, rows, &mut random);
-            ScalarValue::iter_to_array(values).expect("the values of one kind have one type")
-        });
-        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays.collect())
+            .map(|column| array(column.kind, column_values(column.kind, rows, &mut random)));
+        let arrays = arrays.collect();
+        Self::of_rows(columns, arrays)
+    }
+
+    /// The table of these arrays, one for each of `columns` and of its type.
+    pub(crate) fn of_rows(columns: Vec<Column>, arrays: Vec<ArrayRef>) -> Self {
+        let rows = RecordBatch::try_new(schema_of(&columns), arrays)
             .expect("columns have the types and lengths of the schema");
         Self { columns, rows }
+    }
+
+    /// The same columns with other rows, such as a part of its own.
+    pub fn with_rows(&self, rows: RecordBatch) -> Self {
+        debug_assert_eq!(self.schema(), rows.schema());
+        Self {
+            columns: self.columns.clone(),
+            rows,
+        }
+    }
+
+    /// Only the rows without a NULL.
+    pub(crate) fn without_nulls(&self) -> Self {
+        let is_complete = |row: usize| self.rows.columns().iter().all(|column| column.is_valid(row));
+        let mask: BooleanArray = (0..self.rows.num_rows())
+            .map(|row| Some(is_complete(row)))
+            .collect();
+        Self {
+            columns: self.columns.clone(),
+            rows: filter_record_batch(&self.rows, &mask).expect("a mask of the table's length"),
+        }
     }
 
     /// The standard columns with the standard number of rows and seed.
@@ -179,26 +171,27 @@ impl CanonicalTable {
         &self.rows
     }
 
-    /// The rows as text, row by row: numbers plain, `true`/`false`, `2024-02-29`, `2024-02-29 12:00:00.000001`.
+    /// The rows as text, row by row: numbers plain, `true`/`false`, `2024-02-29`, `12:00:00.000001`,
+    /// `2024-02-29 12:00:00.000001`, the same with `+00:00` for a moment, bytes as hexadecimal digits, arrays and
+    /// composites as JSON.
     pub fn cells(&self) -> Vec<Vec<Option<String>>> {
-        let options = FormatOptions::new()
-            .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.6f"))
-            .with_date_format(Some("%Y-%m-%d"));
-        let formatters: Vec<ArrayFormatter<'_>> = self
-            .rows
-            .columns()
-            .iter()
-            .map(|array| ArrayFormatter::try_new(array, &options).expect("canonical types can be formatted"))
-            .collect();
-        (0..self.rows.num_rows())
-            .map(|row| {
-                let cells = formatters.iter().zip(self.rows.columns());
-                cells
-                    .map(|(formatter, array)| array.is_valid(row).then(|| formatter.value(row).to_string()))
-                    .collect()
-            })
-            .collect()
+        let columns: Vec<Cells<'_>> = self.rows.columns().iter().map(Cells::new).collect();
+        let row = |row| columns.iter().map(|cells| cells.text(row)).collect();
+        (0..self.rows.num_rows()).map(row).collect()
     }
+}
+
+fn schema_of(columns: &[Column]) -> SchemaRef {
+    let field = |column: &Column| Field::new(&column.name, column.kind.data_type(), !column.kind.is_unique());
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// The column of `values`, which may be none.
+fn array(kind: ColumnKind, values: Vec<ScalarValue>) -> ArrayRef {
+    if values.is_empty() {
+        return new_empty_array(&kind.data_type());
+    }
+    ScalarValue::iter_to_array(values).expect("the values of one kind have one type")
 }
 
 /// `rows` values of one column: its nasty values, repeats of them, random ones and NULLs, shuffled.

@@ -168,6 +168,7 @@ impl Contract<'_> {
     fn random_keys(&self, columns: &[usize], random: &mut StdRng) -> Result<RecordBatch> {
         let count = random.random_range(1..=KEYS_MAX);
         let rows = u64::try_from(self.copy.num_rows()).unwrap_or(u64::MAX);
+        let count = if rows == 0 { 0 } else { count };
         let mut pick = || UInt64Array::from_iter_values((0..count).map(|_| random.random_range(0..rows)));
         let (same_row, other_row) = (pick(), pick());
         let key_columns = self.copy.project(columns)?;
@@ -177,16 +178,7 @@ impl Contract<'_> {
             arrays[0] = Arc::clone(other.column(0));
         }
         let batch = RecordBatch::try_new(key_columns.schema(), arrays)?;
-        let mut seen = HashSet::new();
-        let keep: BooleanArray = owned_rows(&batch)?
-            .into_iter()
-            .enumerate()
-            .map(|(row, key)| {
-                let complete = batch.columns().iter().all(|column| column.is_valid(row));
-                Some(complete && seen.insert(key))
-            })
-            .collect();
-        Ok(filter_record_batch(&batch, &keep)?)
+        distinct_keys(&batch)
     }
 }
 
@@ -252,4 +244,27 @@ fn restricted(batch: &RecordBatch, columns: &[usize], keys: &HashSet<OwnedRow>) 
     let rows = owned_rows(&batch.project(columns)?)?;
     let mask: BooleanArray = rows.iter().map(|row| Some(keys.contains(row))).collect();
     Ok(filter_record_batch(batch, &mask)?)
+}
+
+/// The rows of `keys` without repeats and NULLs.
+pub(crate) fn distinct_keys(keys: &RecordBatch) -> Result<RecordBatch> {
+    let mut seen = HashSet::new();
+    let keep: BooleanArray = owned_rows(keys)?
+        .into_iter()
+        .enumerate()
+        .map(|(row, key)| {
+            let complete = keys.columns().iter().all(|column| column.is_valid(row));
+            Some(complete && seen.insert(key))
+        })
+        .collect();
+    Ok(filter_record_batch(keys, &keep)?)
+}
+
+/// The rows of `batch` whose `columns` are one of the rows of `keys`.
+pub(crate) fn restricted_to(
+    batch: &RecordBatch,
+    columns: &[usize],
+    keys: &RecordBatch,
+) -> Result<RecordBatch> {
+    restricted(batch, columns, &owned_rows(keys)?.into_iter().collect())
 }

@@ -12,12 +12,13 @@ use super::contract::Contract;
 use super::generate::Pool;
 use super::law::LawSubject;
 use super::observe::Observed;
-use super::query::Query;
+use super::query::{Output, Query};
 use super::report::{LawReport, LawViolation};
 use super::shrink::smaller;
 use super::sides::{Answer, Sides};
 use crate::connector::Table;
 use crate::filter::Verdict;
+use crate::operator::{JoinKind, OperatorNote};
 use crate::scan::Scan;
 use crate::settings::ScanSettings;
 use crate::source_table::{ScanNote, ScanNotes};
@@ -244,25 +245,48 @@ fn counted(query: &Query, notes: &[ScanNote], lookups: u64) -> LawReport {
         superset,
         pushed: exact.max(superset),
         joins: u64::from(query.join.is_some()),
-        lookups: lookups.min(1),
+        lookups: lookups.min(u64::from(query.join.is_some())),
         limited: u64::from(query.limit.is_some()),
         limits_pushed: u64::from(notes.iter().any(|note| note.limit.is_some())),
+        operators: u64::from(
+            matches!(query.output, Output::Count | Output::Aggregates { .. })
+                || (query.order.is_some() && query.limit.is_some()),
+        ),
+        operators_pushed: u64::from(notes.iter().any(|note| {
+            let mut operators = note.operators.iter();
+            operators.any(|operator| operator.pushdown.verdict == Verdict::Exact)
+        })),
+        mates: u64::from(query.mate.is_some()),
+        mates_pushed: u64::from(notes.iter().any(|note| {
+            let mut joins = note.operators.iter().filter(|operator| is_join(operator));
+            joins.any(|operator| operator.pushdown.verdict == Verdict::Exact)
+        })),
         ..LawReport::default()
     }
+}
+
+fn is_join(note: &OperatorNote) -> bool {
+    let kinds = [JoinKind::Inner, JoinKind::Left, JoinKind::Semi, JoinKind::Anti];
+    kinds
+        .iter()
+        .any(|kind| note.operator.starts_with(&format!("{kind} ")))
 }
 
 /// What one scan pushed, with the reasons.
 fn note_text(note: &ScanNote) -> String {
     let mut text = format!("sent: {}\n", note.remote);
     for filter in &note.filters {
-        let verdict = match filter.pushdown.verdict {
-            Verdict::Exact => "exact",
-            Verdict::Superset => "superset",
-            Verdict::Declined => "declined",
-        };
+        let verdict = filter.pushdown.verdict;
         text.push_str(&format!(
             "{verdict}: {} ({})\n",
             filter.filter, filter.pushdown.reason
+        ));
+    }
+    for operator in &note.operators {
+        let verdict = operator.pushdown.verdict;
+        text.push_str(&format!(
+            "{verdict}: {} ({})\n",
+            operator.operator, operator.pushdown.reason
         ));
     }
     text

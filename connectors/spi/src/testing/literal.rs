@@ -1,7 +1,7 @@
 //! Prints values as SQL literals, and finds values near to them: the neighbours and variants that a wrong comparison
 //! confuses with them.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, i256};
 use datafusion::common::ScalarValue;
 
 use rand::prelude::*;
@@ -28,7 +28,14 @@ pub(crate) fn literal(value: &ScalarValue) -> String {
         }
         ScalarValue::TimestampMicrosecond(..) => format!("CAST('{}' AS TIMESTAMP(6))", moment(value)),
         ScalarValue::Float64(Some(number)) => format!("CAST('{number:e}' AS DOUBLE PRECISION)"),
-        ScalarValue::Decimal128(Some(unscaled), _, scale) => decimal(*unscaled, *scale),
+        ScalarValue::Float32(Some(number)) => format!("CAST('{number:e}' AS REAL)"),
+        ScalarValue::Time64Microsecond(_) => {
+            let text = value.cast_to(&DataType::Utf8).ok();
+            let text = text.as_ref().and_then(scalar_text).unwrap_or_default();
+            format!("arrow_cast('{text}', 'Time64(Microsecond)')")
+        }
+        ScalarValue::Decimal128(Some(unscaled), _, scale) => decimal(&unscaled.to_string(), *scale),
+        ScalarValue::Decimal256(Some(unscaled), _, scale) => decimal(&unscaled.to_string(), *scale),
         other => other.to_string(),
     }
 }
@@ -39,8 +46,12 @@ pub(crate) fn typed_literal(value: &ScalarValue) -> String {
         DataType::Int16 => "SMALLINT".to_owned(),
         DataType::Int32 => "INTEGER".to_owned(),
         DataType::Int64 => "BIGINT".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("NUMERIC({precision}, {scale})"),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            format!("NUMERIC({precision}, {scale})")
+        }
+        DataType::Float32 => "REAL".to_owned(),
         DataType::Float64 => "DOUBLE PRECISION".to_owned(),
+        DataType::Time64(_) => "TIME".to_owned(),
         DataType::Boolean => "BOOLEAN".to_owned(),
         DataType::Date32 => "DATE".to_owned(),
         DataType::BinaryView => "BYTEA".to_owned(),
@@ -55,10 +66,14 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-fn decimal(unscaled: i128, scale: i8) -> String {
+/// The numeric of the digits `unscaled`, `scale` of them behind the point.
+fn decimal(unscaled: &str, scale: i8) -> String {
     let scale = usize::from(scale.unsigned_abs());
-    let sign = if unscaled < 0 { "-" } else { "" };
-    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
+    let (sign, digits) = match unscaled.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", unscaled),
+    };
+    let digits = format!("{digits:0>width$}", width = scale + 1);
     let (whole, fraction) = digits.split_at(digits.len() - scale);
     if fraction.is_empty() {
         // Plain, it would be an integer, and beyond `bigint` none that DataFusion reads as a numeric.
@@ -101,8 +116,19 @@ pub(crate) fn near(value: &ScalarValue, random: &mut StdRng) -> ScalarValue {
             let next = (unscaled + i128::from(step(up))).clamp(-limit, limit);
             ScalarValue::Decimal128(Some(next), *precision, scale)
         }
+        ScalarValue::Decimal256(Some(unscaled), precision, scale) => {
+            let limit = i256::from_i128(10).wrapping_pow(u32::from(*precision)) - i256::ONE;
+            let next = *unscaled + if up { i256::ONE } else { i256::MINUS_ONE };
+            ScalarValue::Decimal256(Some(next.clamp(-limit, limit)), *precision, *scale)
+        }
+        ScalarValue::Float32(Some(number)) => {
+            ScalarValue::Float32(Some(if up { number.next_up() } else { number.next_down() }))
+        }
         ScalarValue::Float64(Some(number)) => {
             ScalarValue::Float64(Some(if up { number.next_up() } else { number.next_down() }))
+        }
+        ScalarValue::Time64Microsecond(Some(micros)) => {
+            ScalarValue::Time64Microsecond(Some((micros + step(up)).clamp(0, 86_399_999_999)))
         }
         ScalarValue::Date32(Some(day)) => {
             ScalarValue::Date32(Some((day + if up { 1 } else { -1 }).clamp(-719_162, 2_932_896)))

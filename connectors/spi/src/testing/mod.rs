@@ -5,21 +5,27 @@
 //! the first difference is minimised and shown as SQL with the seed that replays it.
 
 mod canonical;
+mod cells;
 mod compare;
+pub mod conformance;
 mod contract;
 mod court;
 mod generate;
+mod kind;
 mod law;
 mod literal;
+mod numbers;
 mod observe;
 mod predicate;
 mod query;
 mod report;
 mod shrink;
 mod sides;
+mod times;
 mod values;
 
-pub use canonical::{CanonicalTable, Column, ColumnKind, ROWS, TextKind, column, standard_columns};
+pub use canonical::{CanonicalTable, Column, ROWS, column, rare_columns, standard_columns};
+pub use kind::{ColumnKind, TextKind, scalar_kinds};
 pub use law::{LawOptions, LawSubject, ProviderOf, check_laws, run_laws};
 pub use query::{Condition, FilterPlace, Join, JoinKind, Order, Output, Query};
 pub use report::{LawReport, LawViolation, Shares};

@@ -11,6 +11,7 @@ use datafusion::catalog::TableProvider;
 use crate::connector::{Lookup, Table, TableName};
 use crate::error::{ConnectorError, ErrorKind, Result};
 use crate::filter::{Filter, Pushdown};
+use crate::operator::Operators;
 use crate::scan::{BatchStream, ReadContext, Scan, Split};
 use crate::statistics::TableStatistics;
 
@@ -74,6 +75,10 @@ impl Table for Observed {
 
     fn lookup(&self) -> Option<&dyn Lookup> {
         self.inner.lookup().map(|_| -> &dyn Lookup { self })
+    }
+
+    fn operators(&self) -> Option<&dyn Operators> {
+        self.inner.operators()
     }
 
     fn primary_key(&self) -> &[usize] {

@@ -14,6 +14,9 @@ const COMPARISONS: &[&str] = &["=", "=", "=", "<>", "<", "<=", ">", ">="];
 /// A predicate over `column`; `pool` gives other columns to compare it with.
 pub(crate) fn predicate(pool: &Pool, column: &ColumnPool, random: &mut StdRng) -> Condition {
     let name = format!("t.{}", column.name);
+    if !column.is_compared() {
+        return Condition::Predicate(format!("{name} IS {}NULL", not(random)));
+    }
     // Patterns have the most rules of all.
     if column.data_type == DataType::Utf8View && random.random_bool(0.4) {
         return Condition::Predicate(text_predicate(&name, column, random));
@@ -29,7 +32,9 @@ pub(crate) fn predicate(pool: &Pool, column: &ColumnPool, random: &mut StdRng) -
             DataType::Utf8View => text_predicate(&name, column, random),
             DataType::Boolean => boolean_predicate(&name, random),
             DataType::Date32 => date_predicate(&name, column, random),
-            DataType::Timestamp(..) | DataType::BinaryView => comparison(&name, column, random),
+            DataType::Timestamp(..) | DataType::Time64(_) | DataType::BinaryView => {
+                comparison(&name, column, random)
+            }
             _ => return number_predicate(&name, column, random),
         },
     };
@@ -113,7 +118,8 @@ fn between_columns(pool: &Pool, column: &ColumnPool, random: &mut StdRng) -> Str
 }
 
 fn comparable(left: &DataType, right: &DataType) -> bool {
-    left == right || (left.is_integer() && right.is_integer())
+    let whole = |kind: &DataType| kind.is_integer() || matches!(kind, DataType::Decimal128(_, 0));
+    left == right || (whole(left) && whole(right))
 }
 
 fn number_predicate(name: &str, column: &ColumnPool, random: &mut StdRng) -> Condition {
@@ -127,6 +133,9 @@ fn number_predicate(name: &str, column: &ColumnPool, random: &mut StdRng) -> Con
         2 if integer => format!("CAST({name} AS BIGINT) {operator} {literal}"),
         3 if integer => format!("CAST({name} AS NUMERIC(38, 4)) {operator} {literal}"),
         4 if integer => format!("{name} % {small} = {}", small / 2),
+        // DataFusion takes `x / 8 = 8` for `x = 64`, and then leaves sorts by x out; the server divides by a function of
+        // its own, which is not looked into. A list is not either.
+        5 if integer && operator == "=" => format!("{name} / {small} IN ({small}, {small} + 1)"),
         5 if integer => format!("{name} / {small} {operator} {small}"),
         // DataFusion would cast the column of doubles to a decimal that cannot hold it.
         6 if column.data_type.is_floating() => {
@@ -201,7 +210,7 @@ fn pattern(text: &str, random: &mut StdRng) -> String {
             }
             // A lone backslash at the end is an error in PostgreSQL.
             '\\' => pattern.push_str("\\\\"),
-            _ if random.random_bool(if character.is_ascii() { 0.1 } else { 0.5 }) => pattern.push('_'),
+            _ if random.random_bool(if character.is_ascii() { 0.1 } else { 0.6 }) => pattern.push('_'),
             _ => pattern.push(character),
         }
     }

@@ -1,6 +1,7 @@
 //! The queries of the law harness: a small tree that prints itself as SQL and knows its smaller versions.
 //!
-//! The table under test is `t`, the in-memory table of join keys is `keys` (as `k`).
+//! The table under test is `t`, the in-memory table of join keys is `keys` (as `k`); where `t` meets itself, the other one is
+//! `u`.
 
 use std::fmt;
 
@@ -129,13 +130,18 @@ pub enum Output {
     Columns(Vec<String>),
     /// `count(*)`.
     Count,
-    /// The least and the greatest value of one column.
-    MinMax(String),
-    /// Each value of one column with its number of rows.
-    Groups(String),
+    /// A row for each group of rows with equal values of some columns; one row where there are none.
+    Aggregates {
+        /// The columns.
+        groups: Vec<String>,
+        /// What is computed of each group, as SQL; not empty where there are no columns.
+        calls: Vec<String>,
+        /// Which groups are given.
+        having: Option<String>,
+    },
 }
 
-/// How `t` meets the keys.
+/// How `t` meets the keys, or itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinKind {
     /// `keys JOIN t`.
@@ -148,6 +154,21 @@ pub enum JoinKind {
     Semi,
     /// Rows of `t` without a key.
     Anti,
+}
+
+/// A join of `t` with itself, which its source may compute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mate {
+    /// The kind: `u` stands where the keys would.
+    pub kind: JoinKind,
+    /// The columns of `t` and of `u` that are equal.
+    pub columns: Vec<(String, String)>,
+    /// The condition on `u`.
+    pub filter: Option<Condition>,
+    /// Where the query's condition on `t` stands: in WHERE or in ON.
+    pub place: FilterPlace,
+    /// The column of `u` that is given beside those of `t`.
+    pub given: String,
 }
 
 /// Where a condition stands in a left join: it means something else in each place.
@@ -192,8 +213,10 @@ pub struct Query {
     pub output: Output,
     /// The condition on `t`.
     pub filter: Option<Condition>,
-    /// The join, if any.
+    /// The join with keys, if any.
     pub join: Option<Join>,
+    /// The join with the table itself, if any; never with another one, an order or a limit.
+    pub mate: Option<Mate>,
     /// The order, if any; never with a join.
     pub order: Option<Order>,
     /// The limit, if any.
@@ -239,20 +262,29 @@ impl Query {
         };
         match &self.output {
             Output::Count => "count(*) AS c0".to_owned(),
-            Output::MinMax(column) => format!("min(t.{column}) AS c0, max(t.{column}) AS c1"),
-            Output::Groups(column) => format!("t.{column} AS c0, count(*) AS c1"),
+            Output::Aggregates { groups, calls, .. } => {
+                let groups = groups.iter().map(|column| format!("t.{column}"));
+                let outputs = groups.chain(calls.iter().cloned()).enumerate();
+                let named: Vec<String> = outputs.map(|(n, output)| format!("{output} AS c{n}")).collect();
+                named.join(", ")
+            }
             Output::Columns(columns) => {
                 let named = columns
                     .iter()
                     .enumerate()
                     .map(|(index, column)| format!("t.{column} AS c{index}"));
-                let all: Vec<String> = keys.into_iter().chain(named).collect();
+                let given = self.mate.as_ref().filter(|mate| !mate.only_tests());
+                let given = given.map(|mate| format!("u.{} AS d0", mate.given));
+                let all: Vec<String> = keys.into_iter().chain(named).chain(given).collect();
                 all.join(", ")
             }
         }
     }
 
     fn tables(&self) -> String {
+        if let Some(mate) = &self.mate {
+            return mate.tables(self.filter.as_ref());
+        }
         let Some(join) = &self.join else {
             return "t".to_owned();
         };
@@ -278,7 +310,11 @@ impl Query {
     }
 
     fn conditions(&self) -> Vec<String> {
-        let place = self.join.as_ref().map_or(FilterPlace::Where, |join| join.place);
+        let places = [
+            self.join.as_ref().map(|join| join.place),
+            self.mate.as_ref().map(|mate| mate.place),
+        ];
+        let place = places.into_iter().flatten().next().unwrap_or(FilterPlace::Where);
         let mut conditions: Vec<String> = match (&self.filter, place) {
             (Some(filter), FilterPlace::Where) => vec![format!("({filter})")],
             _ => Vec::new(),
@@ -286,7 +322,56 @@ impl Query {
         if let Some(join) = &self.join {
             conditions.extend(key_condition(join));
         }
+        conditions.extend(self.mate.as_ref().and_then(Mate::test));
         conditions
+    }
+}
+
+impl Mate {
+    /// Whether no column of `u` is to be seen outside of its test.
+    fn only_tests(&self) -> bool {
+        matches!(self.kind, JoinKind::Semi | JoinKind::Anti)
+    }
+
+    /// `u` in FROM.
+    fn table(&self) -> String {
+        match &self.filter {
+            Some(filter) => format!("(SELECT * FROM t WHERE {filter}) AS u"),
+            None => "t AS u".to_owned(),
+        }
+    }
+
+    fn equal(&self) -> Vec<String> {
+        let equal = self.columns.iter().map(|(t, u)| format!("t.{t} = u.{u}"));
+        equal.collect()
+    }
+
+    fn tables(&self, filter: Option<&Condition>) -> String {
+        let joined = match self.kind {
+            JoinKind::Inner => "t JOIN",
+            JoinKind::Left => "t RIGHT JOIN",
+            JoinKind::Right => "t LEFT JOIN",
+            JoinKind::Semi | JoinKind::Anti => return "t".to_owned(),
+        };
+        let mut on = self.equal();
+        if self.place == FilterPlace::On {
+            on.extend(filter.map(|filter| format!("({filter})")));
+        }
+        format!("{joined} {} ON {}", self.table(), on.join(" AND "))
+    }
+
+    /// The membership test of a semi or anti join.
+    fn test(&self) -> Option<String> {
+        let not = match self.kind {
+            JoinKind::Semi => "",
+            JoinKind::Anti => "NOT ",
+            _ => return None,
+        };
+        let equal = self.equal().join(" AND ");
+        Some(format!(
+            "{not}EXISTS (SELECT 1 FROM {} WHERE {equal})",
+            self.table()
+        ))
     }
 }
 
@@ -319,8 +404,13 @@ impl fmt::Display for Query {
         if !conditions.is_empty() {
             write!(f, " WHERE {}", conditions.join(" AND "))?;
         }
-        if let Output::Groups(column) = &self.output {
-            write!(f, " GROUP BY t.{column}")?;
+        if let Output::Aggregates { groups, having, .. } = &self.output {
+            if !groups.is_empty() {
+                write!(f, " GROUP BY t.{}", groups.join(", t."))?;
+            }
+            if let Some(having) = having {
+                write!(f, " HAVING {having}")?;
+            }
         }
         if let Some(order) = &self.order {
             write!(f, " ORDER BY t.{}, t.{}", order.first, order.unique)?;

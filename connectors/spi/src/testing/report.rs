@@ -23,6 +23,14 @@ pub struct LawReport {
     pub limited: u64,
     /// Queries whose limit reached the source.
     pub limits_pushed: u64,
+    /// Queries with an aggregate, groups, or an order with a limit.
+    pub operators: u64,
+    /// Queries of which the source computed such an operator.
+    pub operators_pushed: u64,
+    /// Queries in which the table meets itself.
+    pub mates: u64,
+    /// Queries of which the source computed such a join.
+    pub mates_pushed: u64,
     /// Scans checked against the contract itself.
     pub contract_reads: u64,
     /// Lookups checked against the contract itself.
@@ -44,6 +52,10 @@ pub struct Shares {
     pub lookups: f64,
     /// Of the queries with a limit: those whose limit was pushed.
     pub limits: f64,
+    /// Of the queries with an operator above their filters: those of which the source computed one.
+    pub operators: f64,
+    /// Of the queries in which the table meets itself: those of which the source computed the join.
+    pub mates: f64,
 }
 
 impl Default for Shares {
@@ -52,6 +64,8 @@ impl Default for Shares {
             pushed: 0.25,
             lookups: 0.25,
             limits: 0.05,
+            operators: 0.0,
+            mates: 0.0,
         }
     }
 }
@@ -69,6 +83,10 @@ impl LawReport {
             (&mut self.lookups, other.lookups),
             (&mut self.limited, other.limited),
             (&mut self.limits_pushed, other.limits_pushed),
+            (&mut self.operators, other.operators),
+            (&mut self.operators_pushed, other.operators_pushed),
+            (&mut self.mates, other.mates),
+            (&mut self.mates_pushed, other.mates_pushed),
             (&mut self.contract_reads, other.contract_reads),
             (&mut self.contract_lookups, other.contract_lookups),
             (&mut self.contract_limits, other.contract_limits),
@@ -91,6 +109,18 @@ impl LawReport {
                 least.lookups,
             ),
             ("limits pushed", self.limits_pushed, self.limited, least.limits),
+            (
+                "operators pushed",
+                self.operators_pushed,
+                self.operators,
+                least.operators,
+            ),
+            (
+                "joins of the table with itself pushed",
+                self.mates_pushed,
+                self.mates,
+                least.mates,
+            ),
             (
                 "queries without an error",
                 self.checks - self.errors,
@@ -124,6 +154,16 @@ impl fmt::Display for LawReport {
         )?;
         writeln!(f, "  {} joins: {} by lookups", self.joins, self.lookups)?;
         writeln!(f, "  {} limits: {} pushed", self.limited, self.limits_pushed)?;
+        writeln!(
+            f,
+            "  {} operators: {} pushed",
+            self.operators, self.operators_pushed
+        )?;
+        writeln!(
+            f,
+            "  {} joins of the table with itself: {} pushed",
+            self.mates, self.mates_pushed
+        )?;
         write!(
             f,
             "  contract: {} reads, {} lookups, {} limits",

@@ -1,6 +1,6 @@
 //! Makes a failing query smaller, one step at a time, as long as it still fails.
 
-use super::query::{FilterPlace, Output, Query};
+use super::query::{Condition, FilterPlace, Output, Query};
 
 /// The queries one step smaller than `query`, the greatest steps first.
 pub(crate) fn smaller(query: &Query) -> Vec<Query> {
@@ -13,6 +13,29 @@ pub(crate) fn smaller(query: &Query) -> Vec<Query> {
         }
     };
     change(&|query| query.join = None);
+    change(&|query| query.mate = None);
+    for filter in query
+        .mate
+        .iter()
+        .flat_map(|mate| &mate.filter)
+        .flat_map(Condition::smaller)
+    {
+        change(&|query| {
+            if let Some(mate) = &mut query.mate {
+                mate.filter = Some(filter.clone());
+            }
+        });
+    }
+    change(&|query| {
+        if let Some(mate) = &mut query.mate {
+            mate.filter = None;
+        }
+    });
+    change(&|query| {
+        if let Some(mate) = &mut query.mate {
+            mate.columns.truncate(1);
+        }
+    });
     change(&|query| query.filter = None);
     change(&|query| *query = query.unlimited());
     change(&|query| query.offset = 0);
@@ -24,6 +47,34 @@ pub(crate) fn smaller(query: &Query) -> Vec<Query> {
                 let mut fewer = columns.clone();
                 fewer.remove(index);
                 change(&|query| query.output = Output::Columns(fewer.clone()));
+            }
+        }
+    }
+    if let Output::Aggregates {
+        groups,
+        calls,
+        having,
+    } = &query.output
+    {
+        change(&|query| {
+            if let Output::Aggregates { having, .. } = &mut query.output {
+                *having = None;
+            }
+        });
+        for index in 0..groups.len() + calls.len() {
+            let (mut groups, mut calls) = (groups.clone(), calls.clone());
+            match index.checked_sub(groups.len()) {
+                Some(call) => calls.remove(call),
+                None => groups.remove(index),
+            };
+            if groups.len() + calls.len() > 0 {
+                change(&|query| {
+                    query.output = Output::Aggregates {
+                        groups: groups.clone(),
+                        calls: calls.clone(),
+                        having: having.clone(),
+                    };
+                });
             }
         }
     }
@@ -67,7 +118,6 @@ fn gives_number(join: &super::query::Join) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::query::Condition;
 
     fn predicate(sql: &str) -> Condition {
         Condition::Predicate(sql.to_owned())
@@ -87,6 +137,7 @@ mod tests {
             output: Output::Columns(vec!["a".to_owned(), "b".to_owned()]),
             filter: Some(filter),
             join: None,
+            mate: None,
             order: None,
             limit: Some(3),
             offset: 1,

@@ -15,6 +15,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use super::compare::Rows;
 use super::query::{Join, Query};
 use crate::settings::engine_settings;
+use crate::subplan::push_operators;
 
 /// A query that takes longer has dead-locked.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -143,11 +144,10 @@ async fn run(context: &SessionContext, table: Arc<dyn TableProvider>, query: &Qu
         context.deregister_table("keys")?;
         context.register_table("keys", Arc::new(keys))?;
     }
-    let plan = context
-        .sql(&query.to_string())
-        .await?
-        .create_physical_plan()
-        .await?;
+    let plan = context.sql(&query.to_string()).await?.into_optimized_plan()?;
+    let state = context.state();
+    let plan = push_operators(plan, &state)?;
+    let plan = state.query_planner().create_physical_plan(&plan, &state).await?;
     let schema = plan.schema();
     let batches = collect(plan, context.task_ctx()).await?;
     Rows::new(&schema, &batches)

@@ -1,10 +1,12 @@
 //! The values that sources get wrong, by kind of column, and random values around them.
 
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, Int32Array, StringViewArray, StructArray};
 use datafusion::common::ScalarValue;
 use rand::prelude::*;
+use std::sync::Arc;
 
-use super::canonical::{ColumnKind, TextKind};
+use super::kind::{ColumnKind, TextKind, composite_fields};
+use super::{numbers, times};
 
 /// Texts that differ only by case, accent, padding, width or escape, and texts that look like syntax.
 const TEXTS: &[&str] = &[
@@ -94,62 +96,24 @@ const TEXTS: &[&str] = &[
     "\u{10fffd}",
 ];
 
-/// Days that calendars disagree on, and the edges of what a date can be.
-const DAYS: &[&str] = &[
-    "1970-01-01",
-    "1969-12-31",
-    "1970-01-02",
-    "2000-02-29",
-    "1900-02-28",
-    "1900-03-01",
-    "2024-02-29",
-    "2024-03-01",
-    "2024-12-31",
-    "2025-01-01",
-    "1582-10-04",
-    "1582-10-15",
-    "1000-01-01",
-    "0999-12-31",
-    "0001-01-01",
-    "0001-01-02",
-    "9999-12-30",
-    "9999-12-31",
-    "2038-01-19",
-    "2262-04-12",
-];
-
-/// Moments at the edges of days, of seconds and of what a timestamp can be.
-const MOMENTS: &[&str] = &[
-    "1970-01-01 00:00:00",
-    "1969-12-31 23:59:59.999999",
-    "1970-01-01 00:00:00.000001",
-    "2024-02-29 12:00:00",
-    "2024-02-29 12:00:00.5",
-    "2024-02-29 12:00:00.499999",
-    "2024-02-29 12:00:00.500001",
-    "2024-02-29 23:59:59.999999",
-    "2024-03-01 00:00:00",
-    "2024-03-31 02:30:00",
-    "2024-10-27 02:30:00",
-    "2038-01-19 03:14:07",
-    "2038-01-19 03:14:08",
-    "1900-01-01 00:00:00",
-    "1000-01-01 00:00:00",
-    "0001-01-01 00:00:00",
-    "9999-12-31 23:59:59.999999",
-];
-
 /// The nasty values of a kind of column, without NULL.
 pub(crate) fn nasty(kind: ColumnKind) -> Vec<ScalarValue> {
     match kind {
         ColumnKind::Key => Vec::new(),
         ColumnKind::Group => (-2..12).map(|group| ScalarValue::Int32(Some(group))).collect(),
-        ColumnKind::Integer { .. } => integers(&kind.data_type()),
-        ColumnKind::Numeric { precision, scale } => numerics(precision, scale),
-        ColumnKind::Unsigned => unsigned(),
-        ColumnKind::Double { special } => doubles(special),
-        ColumnKind::Date => parsed(DAYS, &DataType::Date32),
-        ColumnKind::Timestamp => parsed(MOMENTS, &kind.data_type()),
+        ColumnKind::Integer { .. } => numbers::integers(&kind.data_type()),
+        ColumnKind::Numeric { precision, scale } => numbers::numerics(precision, scale),
+        ColumnKind::Unsigned => numbers::unsigned(),
+        ColumnKind::Real { special } => numbers::reals(special),
+        ColumnKind::Double { special } => numbers::doubles(special),
+        ColumnKind::Date => times::days(),
+        ColumnKind::Time => times::times(),
+        ColumnKind::Timestamp => times::timestamps(),
+        ColumnKind::Moment { unix } => times::moments(unix),
+        ColumnKind::Interval => times::intervals(),
+        ColumnKind::Bytes => bytes(),
+        ColumnKind::List(item) => lists(*item),
+        ColumnKind::Composite => composites(),
         ColumnKind::Boolean => vec![
             ScalarValue::Boolean(Some(true)),
             ScalarValue::Boolean(Some(false)),
@@ -176,123 +140,37 @@ pub(crate) fn random(kind: ColumnKind, random: &mut StdRng) -> ScalarValue {
                 .expect("integers widen")
         }
         ColumnKind::Numeric { precision, scale } => {
-            let unscaled = i128::from(random.random_range(-1_000_000_i64..1_000_000));
-            ScalarValue::Decimal128(Some(unscaled), precision, scale)
+            // As small as the type, and so that it has room for it.
+            let digits = u32::from(precision).min(6);
+            let most = 10_i64.pow(digits);
+            numbers::numeric(random.random_range(1 - most..most).into(), precision, scale)
         }
         ColumnKind::Unsigned => {
             ScalarValue::Decimal128(Some(i128::from(random.random_range(0..1_u64 << 40))), 20, 0)
         }
+        ColumnKind::Real { .. } => ScalarValue::Float32(Some(random.random_range(-1000.0..1000.0))),
         ColumnKind::Double { .. } => ScalarValue::Float64(Some(random.random_range(-1000.0..1000.0))),
         ColumnKind::Date => ScalarValue::Date32(Some(random.random_range(-40_000..40_000))),
-        ColumnKind::Timestamp => {
-            let micros = random.random_range(-4_000_000_000_000_000_i64..4_000_000_000_000_000);
-            ScalarValue::TimestampMicrosecond(Some(micros), None)
+        ColumnKind::Time | ColumnKind::Timestamp | ColumnKind::Moment { .. } | ColumnKind::Interval => {
+            times::random(kind, random)
+        }
+        ColumnKind::Bytes => {
+            let length = random.random_range(0..6);
+            ScalarValue::BinaryView(Some((0..length).map(|_| random.random()).collect()))
+        }
+        ColumnKind::List(item) => {
+            let length = random.random_range(0..4);
+            let items: Vec<ScalarValue> = (0..length).map(|_| self::random(*item, random)).collect();
+            list(&items, *item)
+        }
+        ColumnKind::Composite => {
+            let text = random_text(TextKind::Unicode, random);
+            composite(Some(random.random()), Some(&text))
         }
         ColumnKind::Boolean => ScalarValue::Boolean(Some(random.random())),
         ColumnKind::TextKey => ScalarValue::Utf8View(Some(random_text(TextKind::Unicode, random))),
         ColumnKind::Text(kind) => ScalarValue::Utf8View(Some(random_text(kind, random))),
     }
-}
-
-fn parsed(texts: &[&str], data_type: &DataType) -> Vec<ScalarValue> {
-    let parse =
-        |text: &&str| ScalarValue::try_from_string((*text).to_owned(), data_type).expect("a fixed literal");
-    texts.iter().map(parse).collect()
-}
-
-fn integers(data_type: &DataType) -> Vec<ScalarValue> {
-    let (min, max) = match data_type {
-        DataType::Int16 => (i64::from(i16::MIN), i64::from(i16::MAX)),
-        DataType::Int32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-        _ => (i64::MIN, i64::MAX),
-    };
-    let values = [
-        min,
-        min + 1,
-        -128,
-        -2,
-        -1,
-        0,
-        1,
-        2,
-        7,
-        10,
-        100,
-        127,
-        128,
-        255,
-        256,
-        max - 1,
-        max,
-    ];
-    // Beyond 2^53 two integers can be one double.
-    let doubles = [(1 << 53) - 1, 1 << 53, (1 << 53) + 1, -(1 << 53) - 1];
-    let all = values
-        .into_iter()
-        .chain(doubles.into_iter().filter(|&value| value < max && value > min));
-    all.map(|value| {
-        ScalarValue::Int64(Some(value))
-            .cast_to(data_type)
-            .expect("within the type")
-    })
-    .collect()
-}
-
-fn numerics(precision: u8, scale: i8) -> Vec<ScalarValue> {
-    let limit = 10_i128.pow(u32::from(precision)) - 1;
-    let one = 10_i128.pow(u32::from(scale.unsigned_abs()));
-    let half = one / 2;
-    let values = [
-        0,
-        1,
-        -1,
-        2,
-        one,
-        -one,
-        one + 1,
-        one - 1,
-        half,
-        -half,
-        10 * one,
-        100 * one,
-        123 * one + half,
-        limit,
-        limit - 1,
-        -limit,
-        1 - limit,
-    ];
-    let decimal = |value| ScalarValue::Decimal128(Some(value), precision, scale);
-    values.map(decimal).into()
-}
-
-/// Around the greatest values of signed and unsigned integers of 32 and 64 bits.
-fn unsigned() -> Vec<ScalarValue> {
-    let edges = [0, 1 << 31, 1 << 32, 1 << 53, 1 << 63, 1_u128 << 64];
-    let around = edges
-        .into_iter()
-        .flat_map(|edge| [edge.saturating_sub(1), edge, edge + 1]);
-    let held = around.filter(|&value| value < 1 << 64);
-    held.map(|value| ScalarValue::Decimal128(i128::try_from(value).ok(), 20, 0))
-        .collect()
-}
-
-fn doubles(special: bool) -> Vec<ScalarValue> {
-    let finite = [
-        0.0,
-        0.1,
-        0.3,
-        1.0,
-        -1.5,
-        2.5,
-        1e15,
-        9_007_199_254_740_993.0,
-        1e308,
-        -1e308,
-        1e-300,
-    ];
-    let odd = [-0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-    let all = finite.into_iter().chain(odd.into_iter().filter(|_| special));
-    all.map(|value| ScalarValue::Float64(Some(value))).collect()
 }
 
 fn texts(kind: TextKind) -> Vec<ScalarValue> {
@@ -328,4 +206,68 @@ fn random_text(kind: TextKind, random: &mut StdRng) -> String {
         .filter_map(|_| LETTERS.choose(random))
         .collect::<String>();
     fitted(text, kind).unwrap_or_default()
+}
+
+/// Bytes that text functions, padding or a NUL at the end would change.
+fn bytes() -> Vec<ScalarValue> {
+    let long: Vec<u8> = (0..=255).collect();
+    let all: [&[u8]; 14] = [
+        b"",
+        b"\0",
+        b"\0\0",
+        b"a",
+        b"A",
+        b"a ",
+        b"a\0",
+        b"\0a",
+        b" ",
+        b"\xff",
+        b"\xff\xfe",
+        b"\xc3\xa9",
+        b"'\\",
+        &long,
+    ];
+    all.map(|bytes| ScalarValue::BinaryView(Some(bytes.to_vec())))
+        .into()
+}
+
+/// Arrays of none, one and many of the items' nasty values, and of NULLs.
+fn lists(item: ColumnKind) -> Vec<ScalarValue> {
+    let null = ScalarValue::try_from(item.data_type()).expect("canonical types have a NULL");
+    let items = nasty(item);
+    let mut lists = vec![
+        list(&[], item),
+        list(std::slice::from_ref(&null), item),
+        list(&[null.clone(), null.clone()], item),
+        list(&items, item),
+    ];
+    for pair in items.chunks(2) {
+        lists.push(list(pair, item));
+        let reversed: Vec<ScalarValue> = pair.iter().rev().cloned().chain([null.clone()]).collect();
+        lists.push(list(&reversed, item));
+    }
+    lists
+}
+
+fn list(items: &[ScalarValue], item: ColumnKind) -> ScalarValue {
+    ScalarValue::List(ScalarValue::new_list_nullable(items, &item.data_type()))
+}
+
+/// Composites with every part NULL, empty or not.
+fn composites() -> Vec<ScalarValue> {
+    let mut composites = Vec::new();
+    for number in [None, Some(0), Some(i32::MIN), Some(i32::MAX)] {
+        for text in [None, Some(""), Some("Alice"), Some("a,\"b\"")] {
+            composites.push(composite(number, text));
+        }
+    }
+    composites
+}
+
+fn composite(number: Option<i32>, text: Option<&str>) -> ScalarValue {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int32Array::from(vec![number])),
+        Arc::new(StringViewArray::from(vec![text])),
+    ];
+    ScalarValue::Struct(Arc::new(StructArray::new(composite_fields(), columns, None)))
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use causeway_spi::testing::CanonicalTable;
 use causeway_spi::{
     Connector, ConnectorError, ErrorKind, Result, ScanSettings, SourceTable, Table, TableName,
-    plan_from_bytes, plan_to_bytes,
+    plan_from_bytes, plan_to_bytes, push_operators,
 };
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
@@ -230,4 +230,25 @@ async fn bytes_that_are_no_plan_are_an_error() {
             .await
             .is_err()
     );
+}
+
+/// A table that stands for an operator has no name by which another worker could open it.
+#[tokio::test]
+async fn what_a_source_computes_is_not_sent() {
+    let context = sender();
+    for sql in ["SELECT count(*) FROM a", "SELECT id FROM a ORDER BY id LIMIT 3"] {
+        let optimized = context.sql(sql).await.unwrap().into_optimized_plan().unwrap();
+        let state = context.state();
+        let pushed = push_operators(optimized, &state).unwrap();
+        let plan = state
+            .query_planner()
+            .create_physical_plan(&pushed, &state)
+            .await
+            .unwrap();
+        assert!(leaf(&plan).unwrap().table().is_computed(), "{sql}");
+        let error = plan_to_bytes(plan).unwrap_err().to_string();
+        let told =
+            "an operator that the source of table test.public.a computes cannot be sent to another worker";
+        assert!(error.contains(told), "{error}");
+    }
 }

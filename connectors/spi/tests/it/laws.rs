@@ -34,6 +34,8 @@ async fn lawful_source_passes() {
         pushed: 0.5,
         lookups: 0.3,
         limits: 0.1,
+        operators: 0.25,
+        mates: 0.25,
     });
     run_laws(&subject).await;
 }

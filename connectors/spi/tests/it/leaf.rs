@@ -8,7 +8,9 @@ use std::time::Duration;
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use causeway_spi::testing::CanonicalTable;
-use causeway_spi::{ConnectorError, ErrorKind, ScanExec, ScanSettings, SourceTable, Table, engine_settings};
+use causeway_spi::{
+    ConnectorError, ErrorKind, ScanExec, ScanSettings, SourceTable, Table, bound_key_lists, engine_settings,
+};
 use datafusion::common::DataFusionError;
 use datafusion::datasource::MemTable;
 use datafusion::execution::TaskContext;
@@ -259,6 +261,31 @@ async fn two_executions_of_one_join_do_not_meet() {
     assert_eq!(sorted_ids(&second.unwrap()), [ids[3], ids[77]]);
 }
 
+/// Whatever the order in which its partitions come, and beside another execution of the same plan.
+#[tokio::test]
+async fn the_splits_of_an_execution_share_a_place() {
+    let table = Scripted::new(vec![vec![Step::Rows(vec![1])]; 3], Vec::new());
+    let counts = Arc::clone(&table.counts);
+    let context = session(3);
+    with_table(&context, Arc::new(table), ScanSettings::default());
+    let plan = plan(&context, "SELECT id FROM t").await;
+    let (first, second) = (context.task_ctx(), context.task_ctx());
+    for (partition, task) in [
+        (2, &first),
+        (0, &second),
+        (0, &first),
+        (2, &second),
+        (1, &first),
+        (1, &second),
+    ] {
+        let stream = plan.execute(partition, Arc::clone(task)).unwrap();
+        let rows: Vec<RecordBatch> = stream.try_collect().await.unwrap();
+        assert_eq!(rows.len(), 1);
+    }
+    assert_eq!(counts.reads.load(Ordering::SeqCst), 6);
+    assert_eq!(counts.executions.load(Ordering::SeqCst), 2);
+}
+
 #[tokio::test]
 async fn dropped_stream_stops_the_source() {
     let splits = vec![vec![Step::Rows(vec![1]), Step::Hang], vec![Step::Hang]];
@@ -346,6 +373,36 @@ async fn answer_of_another_type_is_refused() {
     let plan = plan(&context, "SELECT id FROM t").await;
     let error = collect(plan, context.task_ctx()).await.unwrap_err();
     assert_eq!(connector_error(&error).kind(), ErrorKind::Internal);
+}
+
+/// Files are filtered faster by the join's hash table than by a long list: only what can look keys up gets one.
+#[tokio::test]
+async fn key_lists_are_as_long_as_the_leaves_can_use() {
+    let sql = "SELECT count(*) FROM keys JOIN t ON t.id = keys.k";
+    let bounds = async |table: Arc<dyn Table>| {
+        let context = session(2);
+        with_keys(&context, &[Some(1), Some(2)]);
+        with_table(&context, table, ScanSettings::default());
+        let plan = plan(&context, sql).await;
+        let mut options = context.copied_config().options().as_ref().clone();
+        bound_key_lists(&mut options, &plan);
+        let optimizer = options.optimizer;
+        (
+            optimizer.hash_join_inlist_pushdown_max_distinct_values,
+            optimizer.hash_join_inlist_pushdown_max_size,
+        )
+    };
+    let defaults = datafusion::common::config::OptimizerOptions::default();
+    let rows = CanonicalTable::standard().rows().clone();
+    assert_eq!(
+        bounds(Arc::new(CollatedTable::new(rows, &[], None))).await,
+        (
+            defaults.hash_join_inlist_pushdown_max_distinct_values,
+            defaults.hash_join_inlist_pushdown_max_size
+        )
+    );
+    // A few hundred rows: the least that is offered.
+    assert_eq!(bounds(collated()).await, (10_000, 32 << 20));
 }
 
 #[tokio::test]

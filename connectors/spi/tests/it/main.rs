@@ -2,10 +2,13 @@
 
 mod codec;
 mod collation;
+mod conformance;
+mod conforming;
 mod faults;
 mod laws;
 mod leaf;
 mod mutation;
+mod operators;
 mod predicate;
 mod scripted;
 mod source;

@@ -39,6 +39,34 @@ pub(crate) enum Mutation {
     NullIsFalse,
     /// Decimal literals are cut to two digits after the point.
     LiteralNarrowed,
+    /// Texts that are equal under the collation are one group.
+    GroupsUnderCollation,
+    /// The first rows are the first ones under the collation.
+    OrderUnderCollation,
+    /// The least and the greatest text are those of the collation.
+    LeastUnderCollation,
+    /// NULLs stand where the source puts them, whatever the order says.
+    NullOrderOfSource,
+    /// `count(x)` counts NULLs.
+    CountCountsNulls,
+    /// `count(DISTINCT x)` counts repeats.
+    DistinctForgotten,
+    /// An operator is computed of all rows.
+    OperatorForgetsFilters,
+    /// An aggregate of no rows has no row.
+    NoRowsNoRow,
+    /// Texts that are equal under the collation meet.
+    JoinUnderCollation,
+    /// NULLs meet.
+    JoinNullsAreEqual,
+    /// Rows that the filters of the right side leave out meet.
+    JoinForgetsFilters,
+    /// A left join gives no row that meets none.
+    LeftJoinIsInner,
+    /// A semi join gives a row as often as it meets one.
+    SemiJoinRepeats,
+    /// An anti join leaves out rows with NULLs.
+    AntiJoinLosesNulls,
 }
 
 impl Mutation {
@@ -62,5 +90,19 @@ impl Mutation {
         Self::SplitsOverlap,
         Self::NullIsFalse,
         Self::LiteralNarrowed,
+        Self::GroupsUnderCollation,
+        Self::OrderUnderCollation,
+        Self::LeastUnderCollation,
+        Self::NullOrderOfSource,
+        Self::CountCountsNulls,
+        Self::DistinctForgotten,
+        Self::OperatorForgetsFilters,
+        Self::NoRowsNoRow,
+        Self::JoinUnderCollation,
+        Self::JoinNullsAreEqual,
+        Self::JoinForgetsFilters,
+        Self::LeftJoinIsInner,
+        Self::SemiJoinRepeats,
+        Self::AntiJoinLosesNulls,
     ];
 }

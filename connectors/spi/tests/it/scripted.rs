@@ -32,6 +32,8 @@ pub(crate) struct Counts {
     pub(crate) reads: AtomicUsize,
     pub(crate) gets: AtomicUsize,
     pub(crate) keys: AtomicUsize,
+    /// Executions whose splits were read.
+    pub(crate) executions: AtomicUsize,
     /// Streams that are open now.
     pub(crate) open: AtomicUsize,
 }
@@ -144,8 +146,14 @@ impl Table for Scripted {
         Ok((0..self.splits.len()).map(split).collect())
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _: &ReadContext) -> Result<BatchStream> {
+    async fn read(&self, scan: &Scan, split: &Split, cx: &ReadContext) -> Result<BatchStream> {
         self.counts.reads.fetch_add(1, Ordering::SeqCst);
+        let execution = cx
+            .execution
+            .as_ref()
+            .expect("a leaf's splits share their execution");
+        let kept = execution.get_or_init(|| self.counts.executions.fetch_add(1, Ordering::SeqCst));
+        assert!(kept.is_some() && execution.get_or_init(String::new).is_none());
         Ok(self.stream(scan, &self.splits[split.index]).await)
     }
 

@@ -13,8 +13,8 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use causeway_spi::{
-    BatchStream, ColumnEstimate, Filter, Lookup, Pushdown, ReadContext, Result, Scan, Split, Table,
-    TableName, TableStatistics, Verdict, scalar_text,
+    BatchStream, ColumnEstimate, Filter, Lookup, Operators, Pushdown, ReadContext, Result, Scan, Split,
+    Table, TableName, TableStatistics, Verdict, scalar_text,
 };
 use datafusion::common::ScalarValue;
 use futures::{StreamExt, stream};
@@ -30,6 +30,7 @@ pub(crate) struct CollatedTable {
     values: Vec<Vec<ScalarValue>>,
     keys: Vec<Vec<usize>>,
     mutation: Option<Mutation>,
+    computed: bool,
 }
 
 impl CollatedTable {
@@ -49,6 +50,16 @@ impl CollatedTable {
             values,
             keys,
             mutation,
+            computed: false,
+        }
+    }
+
+    /// The result of an operator over this table.
+    pub(crate) fn computed(&self, batch: RecordBatch) -> Self {
+        Self {
+            computed: true,
+            name: self.name.clone(),
+            ..Self::new(batch, &[], self.mutation)
         }
     }
 
@@ -61,7 +72,8 @@ impl CollatedTable {
     /// Four splits: an empty one, a tiny one and two large ones.
     fn ranges(&self) -> [Range<usize>; 4] {
         let rows = self.values.len();
-        let (tiny, middle) = (2.min(rows), rows * 2 / 3);
+        let tiny = 2.min(rows);
+        let middle = (rows * 2 / 3).max(tiny);
         let overlap = usize::from(self.mutation == Some(Mutation::SplitsOverlap));
         [0..0, 0..tiny, tiny..middle, middle.saturating_sub(overlap)..rows]
     }
@@ -81,6 +93,17 @@ impl CollatedTable {
             filters.all(|filter| predicates.holds(filter.filter.expr(), &self.values[*row]))
         };
         rows.filter(passes).collect()
+    }
+
+    /// The fault that is planted.
+    pub(crate) fn mutation(&self) -> Option<Mutation> {
+        self.mutation
+    }
+
+    /// The rows that pass the filters of `scan`, with all their columns.
+    pub(crate) fn rows_of(&self, scan: &Scan) -> Vec<Vec<ScalarValue>> {
+        let rows = self.passing(scan, 0..self.values.len());
+        rows.into_iter().map(|row| self.values[row].clone()).collect()
     }
 
     fn stream(&self, scan: &Scan, rows: &[usize], cx: &ReadContext) -> BatchStream {
@@ -225,6 +248,14 @@ impl Table for CollatedTable {
 
     fn lookup(&self) -> Option<&dyn Lookup> {
         (!self.keys.is_empty()).then_some(self)
+    }
+
+    fn is_computed(&self) -> bool {
+        self.computed
+    }
+
+    fn operators(&self) -> Option<&dyn Operators> {
+        Some(self)
     }
 }
 

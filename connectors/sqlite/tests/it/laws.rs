@@ -25,6 +25,8 @@ const LOOSE: &[(&str, ColumnKind, &str)] = &[
     ("price", PRICE, "NUMERIC(12, 2)"),
     ("day", ColumnKind::Date, "DATE"),
     ("at", ColumnKind::Timestamp, "DATETIME"),
+    ("moment", ColumnKind::Moment { unix: false }, "TIMESTAMPTZ"),
+    ("raw", ColumnKind::Bytes, "BLOB"),
     ("flag", ColumnKind::Boolean, "BOOLEAN"),
     ("name", UNICODE, "TEXT"),
     ("folded", UNICODE, "VARCHAR(200) COLLATE NOCASE"),
@@ -37,6 +39,8 @@ const LOOSE_INDEXES: &[&str] = &[
     "price",
     "day",
     "at",
+    "moment",
+    "raw",
     "name",
     "folded",
     "padded, grp",
@@ -49,6 +53,7 @@ async fn strict_tables() {
         ("id", ColumnKind::Key, "INTEGER PRIMARY KEY"),
         ("num", ColumnKind::Integer { bits: 64 }, "INTEGER"),
         ("ratio", ColumnKind::Double { special: false }, "REAL"),
+        ("raw", ColumnKind::Bytes, "BLOB"),
         ("name", UNICODE, "TEXT"),
         ("folded", UNICODE, "TEXT COLLATE NOCASE"),
         ("padded", UNICODE, "TEXT COLLATE RTRIM"),
@@ -56,6 +61,7 @@ async fn strict_tables() {
     ];
     let indexes = [
         "num",
+        "raw",
         "name",
         "folded",
         "padded",
@@ -66,6 +72,8 @@ async fn strict_tables() {
         pushed: 0.25,
         lookups: 0.15,
         limits: 0.02,
+        operators: 0.0,
+        mates: 0.0,
     };
     check(
         "strict",
@@ -85,6 +93,8 @@ async fn loose_tables() {
         pushed: 0.25,
         lookups: 0.15,
         limits: 0.0,
+        operators: 0.0,
+        mates: 0.0,
     };
     check("loose", LOOSE, "", LOOSE_INDEXES, InvalidValues::Error, shares).await;
 }
@@ -95,6 +105,8 @@ async fn values_that_do_not_fit_are_null() {
         pushed: 0.25,
         lookups: 0.15,
         limits: 0.02,
+        operators: 0.0,
+        mates: 0.0,
     };
     check("unfit", LOOSE, "", LOOSE_INDEXES, InvalidValues::Null, shares).await;
 }
@@ -154,9 +166,17 @@ fn stored(cell: &str, kind: ColumnKind) -> Value {
         }
         ColumnKind::Double { .. } => Value::Real(cell.parse().unwrap()),
         ColumnKind::Boolean => Value::Integer(i64::from(cell == "true")),
+        ColumnKind::Bytes => Value::Blob(bytes(cell)),
         // Text for the column's affinity to convert: decimals become integers or doubles.
         _ => Value::Text(cell.to_owned()),
     }
+}
+
+/// The bytes of hexadecimal digits.
+pub(crate) fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    pairs.map(byte).collect()
 }
 
 /// A value that does not fit a column of `kind`.
@@ -168,9 +188,13 @@ fn strange(kind: ColumnKind, row: usize) -> Value {
         ColumnKind::Boolean if first => Value::Integer(2),
         ColumnKind::Numeric { .. } if first => Value::Integer(i64::MAX),
         ColumnKind::Date if first => Value::Text("2024-02-31".to_owned()),
-        ColumnKind::Timestamp if first => Value::Text("2024-02-29 25:00".to_owned()),
+        ColumnKind::Timestamp | ColumnKind::Moment { .. } if first => {
+            Value::Text("2024-02-29 25:00".to_owned())
+        }
         ColumnKind::Integer { .. } if row.is_multiple_of(4) => Value::Real(7.5),
-        ColumnKind::Date | ColumnKind::Timestamp => Value::Integer(19_000),
+        ColumnKind::Bytes if first => Value::Integer(7),
+        ColumnKind::Bytes => Value::Text("seven".to_owned()),
+        ColumnKind::Date | ColumnKind::Timestamp | ColumnKind::Moment { .. } => Value::Integer(19_000),
         _ if row.is_multiple_of(3) => Value::Blob(b"7".to_vec()),
         _ => Value::Text("seven".to_owned()),
     }

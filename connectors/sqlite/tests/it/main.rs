@@ -8,6 +8,7 @@
 
 mod fixture;
 
+mod conformance;
 mod failures;
 mod filters;
 mod laws;

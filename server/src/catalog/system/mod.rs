@@ -166,7 +166,7 @@ fn shown_schema(database: &str, catalog: &str, schema: &str) -> String {
 }
 
 /// Whether `schema` has the name of one of the system's.
-pub(super) fn is_system_schema(schema: &str) -> bool {
+pub(crate) fn is_system_schema(schema: &str) -> bool {
     relations::SCHEMAS.contains(&schema)
 }
 

@@ -21,6 +21,7 @@ use super::{params, types};
 use crate::error::QueryError;
 use crate::query::{self, Prepared};
 use crate::sqlstate::SqlState;
+use crate::values::input::InputContext;
 
 impl Connection {
     /// Handles one message of the extended protocol.
@@ -155,7 +156,8 @@ impl Connection {
             );
             return Err(violation(message));
         }
-        let values = decode_values(&bind, &statement.parameters)?;
+        let cx = InputContext::in_zone(self.session.settings.time_zone());
+        let values = decode_values(&bind, &statement.parameters, &cx)?;
         let width = columns.as_ref().map_or(0, |columns| columns.fields().len());
         let formats = formats_of(&bind.result_formats, width).ok_or_else(|| {
             violation(format!(
@@ -344,7 +346,11 @@ fn with_oids(parameters: &[DataType], oids: &[u32]) -> Vec<(DataType, u32)> {
     numbered.collect()
 }
 
-fn decode_values(bind: &Bind, parameters: &[(DataType, u32)]) -> Result<Vec<ScalarValue>, QueryError> {
+fn decode_values(
+    bind: &Bind,
+    parameters: &[(DataType, u32)],
+    cx: &InputContext,
+) -> Result<Vec<ScalarValue>, QueryError> {
     let formats = formats_of(&bind.value_formats, parameters.len()).ok_or_else(|| {
         violation(format!(
             "bind message has {} parameter formats but {} parameters",
@@ -356,7 +362,7 @@ fn decode_values(bind: &Bind, parameters: &[(DataType, u32)]) -> Result<Vec<Scal
     values
         .enumerate()
         .map(|(index, ((value, (data_type, oid)), format))| {
-            params::decode(index + 1, value.as_deref(), format, data_type, *oid)
+            params::decode(index + 1, value.as_deref(), format, data_type, *oid, cx)
         })
         .collect()
 }

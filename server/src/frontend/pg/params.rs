@@ -1,21 +1,17 @@
 //! The values of parameters: Postgres types to Arrow types, and Bind's bytes to values of these.
 
-mod decimal;
-
 use std::sync::Arc;
 
 use bytes::Buf;
 use datafusion::arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;
 
-use decimal::{decimal_of_text, scalar};
-pub(super) use decimal::{write_i128, write_i256};
-
 use super::encode::Format;
 use super::message::text_of;
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
-use crate::values::array;
+use crate::values::decimal;
+use crate::values::input::{InputContext, of_text, type_name};
 
 /// Days from 1970-01-01 to 2000-01-01, where Postgres' binary dates begin.
 pub(super) const EPOCH_DAYS: i32 = 10_957;
@@ -76,139 +72,21 @@ fn item_of_array(oid: u32) -> Option<u32> {
 }
 
 /// The value of parameter `number`, which is of `data_type` and came as `bytes` in `format`. `oid`: the type the client
-/// sends, since a uuid and an oid have binary forms of their own.
+/// sends, since a uuid and an oid have binary forms of their own; `cx`: how texts are read.
 pub(super) fn decode(
     number: usize,
     bytes: Option<&[u8]>,
     format: Format,
     data_type: &DataType,
     oid: u32,
+    cx: &InputContext,
 ) -> Result<ScalarValue> {
     let decoded = match bytes {
         None => ScalarValue::try_from(data_type).map_err(QueryError::from),
-        Some(bytes) if format == Format::Text => text_of(bytes).and_then(|text| of_text(text, data_type)),
+        Some(bytes) if format == Format::Text => text_of(bytes).and_then(|text| of_text(text, data_type, cx)),
         Some(bytes) => of_binary(bytes, data_type, oid),
     };
     decoded.map_err(|error| error.detail(format!("This is the value of parameter ${number}.")))
-}
-
-/// A value from Postgres' text form.
-pub(super) fn of_text(text: &str, data_type: &DataType) -> Result<ScalarValue> {
-    let invalid = || {
-        QueryError::new(
-            SqlState::INVALID_TEXT_REPRESENTATION,
-            format!(
-                "invalid input syntax for type {}: \"{text}\"",
-                type_name(data_type)
-            ),
-        )
-    };
-    let trimmed = text.trim();
-    Ok(match data_type {
-        DataType::Boolean => ScalarValue::Boolean(Some(boolean(trimmed).ok_or_else(invalid)?)),
-        DataType::Int16 => ScalarValue::Int16(Some(integer(trimmed, data_type, invalid)?)),
-        DataType::Int32 => ScalarValue::Int32(Some(integer(trimmed, data_type, invalid)?)),
-        DataType::Int64 => ScalarValue::Int64(Some(integer(trimmed, data_type, invalid)?)),
-        DataType::UInt32 => ScalarValue::UInt32(Some(integer(trimmed, data_type, invalid)?)),
-        DataType::Float32 => ScalarValue::Float32(Some(trimmed.parse().map_err(|_| invalid())?)),
-        DataType::Float64 => ScalarValue::Float64(Some(trimmed.parse().map_err(|_| invalid())?)),
-        decimal if decimal.is_decimal() => scalar(decimal_of_text(trimmed).ok_or_else(invalid)?)?,
-        DataType::Utf8View => ScalarValue::Utf8View(Some(text.to_owned())),
-        DataType::Utf8 => ScalarValue::Utf8(Some(text.to_owned())),
-        DataType::BinaryView => ScalarValue::BinaryView(Some(bytea(text).ok_or_else(invalid)?)),
-        DataType::List(item) => {
-            let items = array::items(text).ok_or_else(invalid)?;
-            let values = items.into_iter().map(|value| match value {
-                Some(value) => of_text(&value, item.data_type()),
-                None => Ok(ScalarValue::try_from(item.data_type())?),
-            });
-            list(values.collect::<Result<_>>()?, item.data_type())
-        }
-        other => ScalarValue::try_from_string(moment(trimmed, other).to_owned(), other).map_err(|_| {
-            let state = SqlState::INVALID_DATETIME_FORMAT;
-            QueryError::new(state, invalid().message)
-        })?,
-    })
-}
-
-/// The part of a date's or timestamp's text that counts: PostgreSQL ignores the time and the zone behind a date, and the
-/// zone behind a timestamp without one.
-fn moment<'a>(text: &'a str, data_type: &DataType) -> &'a str {
-    match data_type {
-        DataType::Date32 => text.split([' ', 'T']).next().unwrap_or(text),
-        DataType::Timestamp(_, None) => match text.split_once([' ', 'T']) {
-            Some((date, time)) => match time.find(['+', '-', 'Z']) {
-                Some(zone) => text.get(..date.len() + 1 + zone).unwrap_or(text).trim_end(),
-                None => text,
-            },
-            None => text,
-        },
-        _ => text,
-    }
-}
-
-fn integer<T: std::str::FromStr<Err = std::num::ParseIntError>>(
-    text: &str,
-    data_type: &DataType,
-    invalid: impl Fn() -> QueryError,
-) -> Result<T> {
-    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
-    text.parse()
-        .map_err(|error: std::num::ParseIntError| match error.kind() {
-            PosOverflow | NegOverflow => QueryError::new(
-                SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-                format!(
-                    "value \"{text}\" is out of range for type {}",
-                    type_name(data_type)
-                ),
-            ),
-            _ => invalid(),
-        })
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    match text.to_lowercase().as_str() {
-        "t" | "true" | "y" | "yes" | "on" | "1" => Some(true),
-        "f" | "false" | "n" | "no" | "off" | "0" => Some(false),
-        _ => None,
-    }
-}
-
-/// `\x` and hex digits, or bytes with `\\` and `\nnn` escapes.
-fn bytea(text: &str) -> Option<Vec<u8>> {
-    if let Some(hex) = text.strip_prefix("\\x") {
-        let digits: Vec<u8> = hex
-            .chars()
-            .filter(|character| !character.is_whitespace())
-            .map(|character| character.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-            .collect::<Option<_>>()?;
-        let pairs = digits.chunks(2).map(|pair| match pair {
-            [high, low] => Some((high << 4) | low),
-            _ => None,
-        });
-        return pairs.collect();
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'\\' {
-            bytes.push(byte);
-        } else if let Some(after) = rest.strip_prefix(b"\\") {
-            bytes.push(b'\\');
-            rest = after;
-        } else {
-            let (octal, after) = rest.split_at_checked(3)?;
-            let octal = std::str::from_utf8(octal).ok()?;
-            bytes.push(u8::from_str_radix(octal, 8).ok()?);
-            rest = after;
-        }
-    }
-    Some(bytes)
-}
-
-fn list(values: Vec<ScalarValue>, item: &DataType) -> ScalarValue {
-    ScalarValue::List(ScalarValue::new_list_nullable(&values, item))
 }
 
 /// A value from Postgres' binary form.
@@ -322,30 +200,8 @@ fn array_of_binary(rest: &mut &[u8], item: &DataType) -> Option<Result<ScalarVal
             Err(error) => return Some(Err(error)),
         }
     }
-    rest.is_empty().then(|| Ok(list(values, item)))
-}
-
-/// The name of a type as PostgreSQL's messages have it.
-fn type_name(data_type: &DataType) -> &'static str {
-    match data_type {
-        DataType::Boolean => "boolean",
-        DataType::Int16 => "smallint",
-        DataType::Int32 => "integer",
-        DataType::Int64 => "bigint",
-        DataType::UInt32 => "oid",
-        DataType::Float32 => "real",
-        DataType::Float64 => "double precision",
-        DataType::Utf8 | DataType::Utf8View => "text",
-        DataType::BinaryView => "bytea",
-        DataType::Date32 => "date",
-        DataType::Time64(_) => "time",
-        DataType::Timestamp(_, None) => "timestamp",
-        DataType::Timestamp(_, Some(_)) => "timestamp with time zone",
-        DataType::Interval(_) => "interval",
-        DataType::List(_) => "array",
-        decimal if decimal.is_decimal() => "numeric",
-        _ => "unknown",
-    }
+    rest.is_empty()
+        .then(|| Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, item))))
 }
 
 #[cfg(test)]
@@ -359,11 +215,20 @@ mod tests {
             Format::Text,
             &arrow_type(oid).unwrap(),
             oid,
+            &InputContext::in_zone(chrono_tz::Tz::UTC),
         )
     }
 
     fn binary(value: &[u8], oid: u32) -> Result<ScalarValue> {
-        decode(1, Some(value), Format::Binary, &arrow_type(oid).unwrap(), oid)
+        let cx = InputContext::in_zone(chrono_tz::Tz::UTC);
+        decode(
+            1,
+            Some(value),
+            Format::Binary,
+            &arrow_type(oid).unwrap(),
+            oid,
+            &cx,
+        )
     }
 
     #[test]
@@ -390,6 +255,12 @@ mod tests {
             text("1970-01-01 02:00:00+02", 1184).unwrap(),
             ScalarValue::TimestampMicrosecond(Some(0), Some("UTC".into()))
         );
+        let berlin = InputContext::in_zone(chrono_tz::Europe::Berlin);
+        let zoned = of_text("1970-01-01 01:00", &arrow_type(1184).unwrap(), &berlin).unwrap();
+        assert_eq!(
+            zoned,
+            ScalarValue::TimestampMicrosecond(Some(0), Some("UTC".into()))
+        );
         assert_eq!(
             text("2024-02-29 +00", 1082).unwrap(),
             ScalarValue::Date32(Some(19_782))
@@ -407,22 +278,12 @@ mod tests {
             ScalarValue::BinaryView(Some(b"a\\\x01".to_vec()))
         );
         assert_eq!(text("{1, NULL,3}", 1007).unwrap().to_string(), "[1, , 3]");
-        assert_eq!(
-            array::items("{\"a \\\"b\\\"\", c d , null, \"null\", \"\"}").unwrap(),
-            [
-                Some("a \"b\"".to_owned()),
-                Some("c d".to_owned()),
-                None,
-                Some("null".to_owned()),
-                Some(String::new())
-            ]
-        );
         for (wrong, oid, state) in [
             ("abc", 23, SqlState::INVALID_TEXT_REPRESENTATION),
             ("3000000000", 23, SqlState::NUMERIC_VALUE_OUT_OF_RANGE),
             ("1.2.3", 1700, SqlState::INVALID_TEXT_REPRESENTATION),
-            ("2024-02-30", 1082, SqlState::INVALID_DATETIME_FORMAT),
-            ("\\xf", 17, SqlState::INVALID_TEXT_REPRESENTATION),
+            ("2024-02-30", 1082, SqlState::DATETIME_OVERFLOW),
+            ("\\xf", 17, SqlState::INVALID_PARAMETER_VALUE),
             ("{1,", 1007, SqlState::INVALID_TEXT_REPRESENTATION),
             ("{1,,2}", 1007, SqlState::INVALID_TEXT_REPRESENTATION),
         ] {

@@ -13,6 +13,7 @@ use super::statement::no_statement;
 use crate::error::QueryError;
 use crate::query::{self, ParsedStatement, Refresh};
 use crate::sqlstate::SqlState;
+use crate::values::input::{InputContext, of_text};
 
 impl Connection {
     /// Runs `parsed` if it is REFRESH; returns whether it was.
@@ -76,7 +77,8 @@ impl Connection {
                     return Err(QueryError::syntax(message).detail(detail).into());
                 }
                 let values = parameters.iter().zip(types);
-                let values = values.map(|(value, (data_type, _))| value_of(value, data_type));
+                let cx = InputContext::in_zone(self.session.settings.time_zone());
+                let values = values.map(|(value, (data_type, _))| value_of(value, data_type, &cx));
                 let values: Vec<ScalarValue> = values.collect::<Result<_, _>>()?;
                 let written = self.remembered.statement(&name)?.parsed.clone();
                 match written.filter(|parsed| query::is_write(parsed)) {
@@ -114,9 +116,9 @@ fn folded(name: &Ident) -> String {
 }
 
 /// The value that EXECUTE gives a parameter: a literal, perhaps with a sign.
-fn value_of(expr: &Expr, data_type: &DataType) -> Result<ScalarValue, QueryError> {
+fn value_of(expr: &Expr, data_type: &DataType, cx: &InputContext) -> Result<ScalarValue, QueryError> {
     match literal(expr) {
-        Some(Some(text)) => params::of_text(&text, data_type),
+        Some(Some(text)) => of_text(&text, data_type, cx),
         Some(None) => Ok(ScalarValue::try_from(data_type)?),
         None => Err(QueryError::not_supported(format!(
             "EXECUTE takes literals only, not {expr}"

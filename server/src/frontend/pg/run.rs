@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::encode::{Format, RowEncoder};
 use super::statement::{Running, Sent};
 use crate::error::QueryError;
-use crate::query::{self, Engine, ParsedStatement, PlanContext, Prepared};
+use crate::query::{self, Engine, Outcome, ParsedStatement, PlanContext, Prepared};
 use crate::session::{CancelToken, Session};
 use crate::sqlstate::SqlState;
 
@@ -122,6 +122,7 @@ impl Connection {
         let tracked = Arc::clone(&prepared.tracked);
         tracked.start();
         let set_config = Arc::clone(&prepared.set_config);
+        let prepared = prepared.receipt(self.session.settings.receipt());
         let handle = self
             .on_planner(limits, move |token| query::start(prepared, token))
             .await;
@@ -135,6 +136,8 @@ impl Connection {
             tables,
             columns: handle.schema,
             stream: Some(handle.stream),
+            receipt: handle.receipt,
+            returned: 0,
             batch: None,
             unnoted: Sent::default(),
             set_config,
@@ -156,8 +159,14 @@ impl Connection {
             Err(panic) => Err(Failure::Query(panicked(panic.as_ref()))),
         };
         running.unnoted.note(&running.tracked);
+        if let Ok((rows, _)) = &sent {
+            running.returned += rows;
+        }
         match &sent {
-            Ok((_, true)) => running.tracked.finish(None),
+            Ok((_, true)) => {
+                running.tracked.finish(None);
+                self.tell_receipt(running.receipt.take(), Outcome::Returned(running.returned));
+            }
             Err(Failure::Query(error)) => running.tracked.finish(Some(error)),
             _ => {}
         }

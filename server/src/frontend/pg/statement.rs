@@ -12,7 +12,7 @@ use super::encode::{Format, RowEncoder};
 use super::types;
 use crate::error::{QueryError, Result};
 use crate::history::Tracked;
-use crate::query::{ParsedStatement, PendingSettings, Prepared};
+use crate::query::{ParsedStatement, PendingSettings, Prepared, Receipt};
 use crate::session::Settings;
 use crate::sqlstate::SqlState;
 
@@ -80,6 +80,10 @@ pub(super) struct Running {
     pub(super) batch: Option<(RowEncoder, usize)>,
     /// The settings that it changes.
     pub(super) set_config: PendingSettings,
+    /// What it has moved, once all rows were read, if the client wants to know.
+    pub(super) receipt: Option<Receipt>,
+    /// Rows that the client got so far.
+    pub(super) returned: usize,
     /// What was sent and stands not yet in the history, which is told now and then only.
     pub(super) unnoted: Sent,
 }

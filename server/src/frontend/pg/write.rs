@@ -15,7 +15,9 @@ use super::connection::Connection;
 use super::error::{append, notice};
 use super::run::{Limits, panicked, told};
 use crate::error::QueryError;
-use crate::query::{self, Done, Engine, Notice, ParsedStatement, PlanContext, Prepared, WriteKind};
+use crate::query::{
+    self, Done, Engine, Notice, Outcome, ParsedStatement, PlanContext, Prepared, Receipt, WriteKind,
+};
 use crate::session::Writes;
 
 impl Connection {
@@ -138,10 +140,11 @@ impl Connection {
         let target = query::find_target(&cx, self.session.transaction.writes(), parsed);
         let target = limits.cancellable(target).await??;
         let types = types_of(&values);
+        let receipt = self.session.settings.receipt();
         let (engine, parsed) = (Arc::clone(engine), Arc::clone(parsed));
         let planning = move |_| async move {
             let mut write = query::prepare_write(&engine, cx, &parsed, &types, target).await?;
-            write.prepared = bound(write.prepared, values)?;
+            write.prepared = bound(write.prepared, values)?.receipt(receipt);
             Ok(write)
         };
         let write = self.on_planner(limits, planning).await?;
@@ -161,7 +164,8 @@ impl Connection {
             WriteKind::Update => format!("UPDATE {count}"),
             WriteKind::Delete => format!("DELETE {count}"),
         };
-        Ok((Done::new(tag, Vec::new()), count))
+        let notices = receipt_notice(handle.receipt, count).into_iter().collect();
+        Ok((Done::new(tag, notices), count))
     }
 
     /// CREATE TABLE AS.
@@ -177,17 +181,18 @@ impl Connection {
             return Err(QueryError::not_supported("this statement creates no table"));
         };
         let types = types_of(&values);
+        let receipt = self.session.settings.receipt();
         let planned = (Arc::clone(engine), cx.clone(), Arc::clone(parsed));
         let planning = move |_| async move {
             let Statement::CreateTable(create) = &planned.2.statement else {
                 return Err(QueryError::not_supported("this statement creates no table"));
             };
             let (prepared, columns) = query::table_of_query(&planned.0, planned.1, create, &types).await?;
-            Ok((bound(prepared, values)?, columns))
+            Ok((bound(prepared, values)?.receipt(receipt), columns))
         };
         let (prepared, columns) = self.on_planner(limits, planning).await?;
         let created = query::create_table(engine, &cx, self.writes()?, create, Some(Arc::clone(&columns)));
-        let (name, notices) = limits.cancellable(created).await??;
+        let (name, mut notices) = limits.cancellable(created).await??;
         let Some(name) = name else {
             return Ok((Done::new("CREATE TABLE AS", notices), 0));
         };
@@ -197,7 +202,15 @@ impl Connection {
         let rows = query::rows_to_write(handle.stream, columns, &name.table);
         let written = self.writes()?.transaction.insert(&name, rows);
         let count = limits.cancellable(written).await??;
+        notices.extend(receipt_notice(handle.receipt, count));
         Ok((Done::new(format!("SELECT {count}"), notices), count))
+    }
+
+    /// Tells the client what a statement has moved, if it wanted to know.
+    pub(super) fn tell_receipt(&mut self, receipt: Option<Receipt>, outcome: Outcome) {
+        if let Some(text) = receipt.and_then(|receipt| receipt.text(outcome)) {
+            self.notice(&Notice::information(text));
+        }
     }
 
     /// Tells the client something that is no error, if it wants to be told.
@@ -211,6 +224,12 @@ impl Connection {
             append(&mut self.out, &notice(told));
         }
     }
+}
+
+/// What a statement that has written `count` rows has moved for them.
+fn receipt_notice(receipt: Option<Receipt>, count: u64) -> Option<Notice> {
+    let written = Outcome::Written(usize::try_from(count).unwrap_or(usize::MAX));
+    receipt?.text(written).map(Notice::information)
 }
 
 fn types_of(values: &[ScalarValue]) -> Vec<Option<DataType>> {

@@ -20,10 +20,7 @@ const TEXT_BYTES_MAX: i64 = 256 << 20;
 const LIMITED: [&str; 3] = ["repeat", "lpad", "rpad"];
 
 /// `name` with its limit, if it is one that needs one.
-pub(in crate::query) fn limited(
-    name: &str,
-    functions: &HashMap<String, Arc<ScalarUDF>>,
-) -> Option<Arc<ScalarUDF>> {
+pub(super) fn limited(name: &str, functions: &HashMap<String, Arc<ScalarUDF>>) -> Option<Arc<ScalarUDF>> {
     if !LIMITED.contains(&name) {
         return None;
     }

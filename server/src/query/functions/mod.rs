@@ -1,10 +1,14 @@
 //! PostgreSQL's functions that DataFusion does not have, or has otherwise.
 
 mod catalog;
+mod float_extremes;
 mod format;
+mod interval_aggregates;
 mod limited;
 mod moments;
+mod one_type;
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -20,10 +24,15 @@ use datafusion::logical_expr::{
 
 pub(super) use catalog::CatalogFunctions;
 pub use catalog::{PendingSettings, SettingChange};
-pub(super) use limited::limited;
-pub(super) use moments::{interval_times, session_cast, timestamp_minus, timestamptz_plus};
+pub(super) use interval_aggregates::{average, chosen};
+pub(super) use moments::{interval_span, interval_times, session_cast, timestamp_minus, timestamptz_plus};
 
 use crate::error::QueryError;
+
+/// DataFusion's function of this name with a meaning of its own here, if it has one.
+pub(super) fn wrapped(name: &str, functions: &HashMap<String, Arc<ScalarUDF>>) -> Option<Arc<ScalarUDF>> {
+    limited::limited(name, functions).or_else(|| one_type::of_one_type(name, functions))
+}
 
 /// What the type of a result follows from: the types of the arguments and the values of those that are literals.
 struct Given<'a> {

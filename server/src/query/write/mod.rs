@@ -22,7 +22,8 @@ pub use rows::{RowsWrite, Target, WriteKind, describe_write, find_target, prepar
 pub use structure::{Done, Notice, change_structure, create_table, second_catalog};
 pub use view::{define_view, put_view};
 
-use super::plan::{PlanContext, path_as_written};
+use super::plan::PlanContext;
+use super::references::path_as_written;
 use super::{Engine, ParsedStatement};
 use crate::catalog::TablePath;
 use crate::error::{QueryError, Result};

@@ -16,7 +16,8 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::super::catalog_syntax::null;
-use super::super::plan::{Request, path_as_written, prepare_request};
+use super::super::plan::{Request, prepare_request};
+use super::super::references::path_as_written;
 use super::super::{Engine, ParsedStatement, PlanContext, Prepared};
 use super::assign::{Assigned, typed};
 use super::{check_table, definition, target_name};

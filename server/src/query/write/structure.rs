@@ -11,7 +11,8 @@ use datafusion::sql::sqlparser::ast::{
     Statement, Truncate,
 };
 
-use super::super::plan::{PlanContext, path_as_written};
+use super::super::plan::PlanContext;
+use super::super::references::path_as_written;
 use super::super::{Engine, ParsedStatement};
 use super::definition::{definition, folded};
 use super::view::with_renamed;
@@ -33,6 +34,11 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// A fact that is neither a warning nor an error.
+    pub fn information(message: String) -> Self {
+        Self::new(None, message)
+    }
+
     fn new(state: Option<SqlState>, message: String) -> Self {
         Self {
             code: state.map_or("00000", SqlState::code),

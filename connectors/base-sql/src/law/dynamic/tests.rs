@@ -13,8 +13,6 @@ use crate::print::Dialect;
 use crate::profile::{ColumnKind, ColumnProfile};
 use crate::remote::{RemoteExpr, RemoteSelect};
 
-use super::{literal_beginning, next_text};
-
 #[test]
 fn what_is_guaranteed_is_sent_plainly() {
     let pushed = |expr, verdict, sql| assert_pushed(Fit::Guaranteed, expr, verdict, sql);
@@ -133,12 +131,6 @@ fn patterns_become_ranges() {
         Verdict::Superset,
         "\"v\" COLLATE BINARY >= 'a%b' AND \"v\" COLLATE BINARY < 'a%c'",
     );
-    assert_eq!(literal_beginning(r"a\\b"), (r"a\b".to_owned(), true));
-    assert_eq!(literal_beginning("a_b"), ("a".to_owned(), false));
-    assert_eq!(next_text("az").as_deref(), Some("a{"));
-    assert_eq!(next_text("a\u{d7ff}").as_deref(), Some("a\u{e000}"));
-    assert_eq!(next_text("a\u{10ffff}").as_deref(), Some("b"));
-    assert_eq!(next_text("\u{10ffff}"), None);
 }
 
 #[test]
@@ -184,16 +176,14 @@ fn printed(condition: RemoteExpr) -> String {
 }
 
 fn select(condition: RemoteExpr) -> RemoteSelect {
+    let table = TableName::new("shop", "main", "t");
+    let names: Vec<_> = profiles(Fit::OrError)
+        .into_iter()
+        .map(|profile| profile.name)
+        .collect();
     RemoteSelect {
-        table: TableName::new("shop", "main", "t"),
-        columns: profiles(Fit::OrError)
-            .into_iter()
-            .map(|profile| profile.name)
-            .collect::<Vec<_>>()
-            .into(),
-        outputs: vec![],
         filters: vec![condition],
-        limit: None,
+        ..RemoteSelect::of_table(table, names.into(), &[])
     }
 }
 
@@ -247,6 +237,7 @@ fn profiles(fit: Fit) -> Vec<ColumnProfile> {
                 index_collation,
             }),
             nullable: true,
+            sorted_whole: true,
         })
         .to_vec()
 }

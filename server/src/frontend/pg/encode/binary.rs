@@ -4,9 +4,11 @@ use bytes::{BufMut, BytesMut};
 use datafusion::arrow::array::{Array, ListArray};
 use datafusion::arrow::error::ArrowError;
 
-use super::{Column, Format, items_of, too_large};
-use crate::frontend::pg::params::{EPOCH_DAYS, EPOCH_MICROSECONDS, write_i128, write_i256};
+use super::{Column, Format, too_large};
+use crate::frontend::pg::params::{EPOCH_DAYS, EPOCH_MICROSECONDS};
 use crate::frontend::pg::types;
+use crate::values::column::items_of;
+use crate::values::decimal::{write_i128, write_i256};
 
 impl Column {
     /// Appends the binary form of a value that is not NULL. What Postgres has no type for is sent as text, as which it is

@@ -17,14 +17,14 @@ const DIGITS_MAX: usize = 1_000;
 
 /// A sign, decimal digits and how many of them stand behind the point.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::frontend::pg) struct Digits {
+pub(crate) struct Digits {
     negative: bool,
     digits: Vec<u8>,
     scale: usize,
 }
 
 /// Reads `-12.50` or `1.5e3`; `None` if it is no number. NaN and the infinities have no decimal.
-pub(in crate::frontend::pg) fn decimal_of_text(text: &str) -> Option<Digits> {
+pub(crate) fn decimal_of_text(text: &str) -> Option<Digits> {
     let (number, exponent) = match text.split_once(['e', 'E']) {
         Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
         None => (text, 0),
@@ -56,7 +56,7 @@ pub(in crate::frontend::pg) fn decimal_of_text(text: &str) -> Option<Digits> {
 }
 
 /// The narrowest decimal that holds all digits. Errors: 22003 beyond 76 digits.
-pub(in crate::frontend::pg) fn scalar(number: Digits) -> Result<ScalarValue> {
+pub(crate) fn scalar(number: Digits) -> Result<ScalarValue> {
     let out_of_range = || QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric value out of range");
     let leading = number.digits.iter().take_while(|digit| **digit == 0).count();
     let significant = number.digits.get(leading..).unwrap_or_default();
@@ -85,7 +85,7 @@ pub(in crate::frontend::pg) fn scalar(number: Digits) -> Result<ScalarValue> {
 }
 
 /// A value from Postgres' binary form: `None` if it is none.
-pub(super) fn of_binary(mut rest: &[u8]) -> Option<Result<ScalarValue>> {
+pub(crate) fn of_binary(mut rest: &[u8]) -> Option<Result<ScalarValue>> {
     let groups = usize::from(rest.try_get_u16().ok()?);
     let weight = rest.try_get_i16().ok()?;
     let sign = rest.try_get_u16().ok()?;
@@ -117,12 +117,12 @@ pub(super) fn of_binary(mut rest: &[u8]) -> Option<Result<ScalarValue>> {
 }
 
 /// Appends the binary form of `value`, which has `scale` digits behind the point.
-pub(in crate::frontend::pg) fn write_i128(out: &mut BytesMut, value: i128, scale: i8) {
+pub(crate) fn write_i128(out: &mut BytesMut, value: i128, scale: i8) {
     write_text(out, &value.unsigned_abs().to_string(), value < 0, scale);
 }
 
 /// The same for a value of up to 76 digits.
-pub(in crate::frontend::pg) fn write_i256(out: &mut BytesMut, value: i256, scale: i8) {
+pub(crate) fn write_i256(out: &mut BytesMut, value: i256, scale: i8) {
     let shown = Decimal256Type::format_decimal(value, DECIMAL256_MAX_PRECISION, 0);
     let digits = shown.strip_prefix('-').unwrap_or(&shown);
     write_text(out, digits, shown.starts_with('-'), scale);

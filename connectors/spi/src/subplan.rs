@@ -1,0 +1,66 @@
+//! Hands the operators above scans to the sources that compute them exactly.
+//!
+//! This runs once over the finished logical plan, from the scans upwards: an operator over a scan whose filters are all
+//! exact is offered to the scan's table ([`crate::Operators`]), and what the table gives is scanned instead. A join is offered
+//! where both its sides are such scans, of one source. It is no rule of DataFusion's list: those run until nothing
+//! changes, and would push and pull at what has been derived. Filters, limits and projections that can sink further
+//! afterwards do so by DataFusion's own rules, once more.
+
+mod aggregate;
+mod first;
+mod input;
+mod join;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::Transformed;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::optimizer::Optimizer;
+use datafusion::optimizer::push_down_filter::PushDownFilter;
+use datafusion::optimizer::push_down_limit::PushDownLimit;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+/// Rounds of growth: one for each operator that waits for a filter below it to sink.
+const ROUNDS_MAX: usize = 8;
+/// Why what names no column of the table alone is not sent.
+const UNKNOWN: &str = "this expression is not sent";
+/// The name of a derived scan, which no one sees: the projection above it gives the columns theirs.
+const DERIVED: &str = "derived";
+
+/// A part of an operator, or why no source is asked for it.
+type Offer<T> = std::result::Result<T, Cow<'static, str>>;
+
+/// The same plan, in which sources compute what they compute as our engine would. `plan` must be optimised already.
+pub fn push_operators(mut plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
+    for _ in 0..ROUNDS_MAX {
+        let grown = plan.transform_up_with_subqueries(grow)?;
+        plan = grown.data;
+        if !grown.transformed {
+            break;
+        }
+        plan = settle(plan, config)?;
+    }
+    Ok(plan)
+}
+
+/// Lets filters, limits and projections sink into the new scans.
+fn settle(plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+        Arc::new(PushDownLimit::new()),
+        Arc::new(PushDownFilter::new()),
+        Arc::new(OptimizeProjections::new()),
+    ];
+    Optimizer::with_rules(rules).optimize(plan, config, |_, _| {})
+}
+
+fn grow(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Aggregate(node) => aggregate::grow(node),
+        LogicalPlan::Sort(node) => first::grow(node),
+        LogicalPlan::Join(node) => join::grow(node),
+        other => Ok(Transformed::no(other)),
+    }
+}

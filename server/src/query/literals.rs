@@ -1,0 +1,147 @@
+//! Literal texts that have no type yet become values of what they are compared with, as PostgreSQL reads them.
+//!
+//! Without this DataFusion would cast them by its own rules: a bytea from the text's own bytes, a moment in UTC whatever
+//! the session's zone, a truth value from fewer words.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::expr::{InList, InSubquery};
+use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::moments::{rewrite, session_zone};
+use crate::values::input::{self, InputContext};
+
+/// Functions all of whose arguments are of one type.
+pub(super) const OF_ONE_TYPE: [&str; 4] = ["coalesce", "greatest", "least", "nullif"];
+
+/// Gives literal texts the type of what is beside them. Runs when moments and numerics have PostgreSQL's types, before
+/// types are made equal. Errors: 22P02, 22003, 22007, 22008.
+#[derive(Debug)]
+pub(super) struct UntypedLiterals;
+
+impl AnalyzerRule for UntypedLiterals {
+    fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
+        let cx = InputContext::in_zone(session_zone(options));
+        rewrite(plan, is_untyped, &|expr, schema| typed(expr, schema, &cx))
+    }
+
+    fn name(&self) -> &'static str {
+        "untyped_literals"
+    }
+}
+
+fn typed(mut expr: Expr, schema: &DFSchema, cx: &InputContext) -> Result<Transformed<Expr>> {
+    let changed = match &mut expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() || is_distinct(*op) => {
+            give_type(&mut [left.as_mut(), right.as_mut()], schema, cx)?
+        }
+        Expr::Between(Between { expr, low, high, .. }) => {
+            give_type(&mut [expr.as_mut(), low.as_mut(), high.as_mut()], schema, cx)?
+        }
+        Expr::InList(InList { expr, list, .. }) => {
+            let mut all: Vec<&mut Expr> = vec![expr.as_mut()];
+            all.extend(list);
+            give_type(&mut all, schema, cx)?
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, .. }) => {
+            let column = subquery.subquery.schema().fields().first().cloned();
+            match column {
+                Some(column) if is_untyped(expr) && is_read(column.data_type()) => {
+                    read(expr, column.data_type(), cx)?;
+                    true
+                }
+                _ => false,
+            }
+        }
+        Expr::Case(Case {
+            expr,
+            when_then_expr,
+            else_expr,
+        }) => {
+            let (mut operands, mut results) = (Vec::new(), Vec::new());
+            operands.extend(expr.as_deref_mut());
+            for (when, then) in when_then_expr {
+                operands.push(when.as_mut());
+                results.push(then.as_mut());
+            }
+            results.extend(else_expr.as_deref_mut());
+            let compared = give_type(&mut operands, schema, cx)?;
+            give_type(&mut results, schema, cx)? || compared
+        }
+        Expr::ScalarFunction(function) if OF_ONE_TYPE.contains(&function.name()) => {
+            let mut arguments: Vec<&mut Expr> = function.args.iter_mut().collect();
+            give_type(&mut arguments, schema, cx)?
+        }
+        _ => false,
+    };
+    Ok(Transformed::new_transformed(expr, changed))
+}
+
+/// Reads the literal texts among `operands` as the type of the first that has one; returns whether there were any.
+fn give_type(operands: &mut [&mut Expr], schema: &DFSchema, cx: &InputContext) -> Result<bool> {
+    if !operands.iter().any(|operand| is_untyped(operand)) {
+        return Ok(false);
+    }
+    let mut types = operands.iter().filter_map(|operand| match operand {
+        Expr::Placeholder(_) => None,
+        operand if is_untyped(operand) => None,
+        typed => typed
+            .get_type(schema)
+            .ok()
+            .filter(|known| known != &DataType::Null),
+    });
+    let Some(wanted) = types.next().filter(is_read) else {
+        return Ok(false);
+    };
+    for operand in operands.iter_mut() {
+        read(operand, &wanted, cx)?;
+    }
+    Ok(true)
+}
+
+/// `text` as a value of `wanted`. Errors: it is none.
+pub(super) fn value(text: &str, wanted: &DataType, cx: &InputContext) -> Result<ScalarValue> {
+    input::of_text(text, wanted, cx).map_err(|mut error| {
+        error.literal = Some(text.to_owned());
+        DataFusionError::External(Box::new(error))
+    })
+}
+
+fn read(literal: &mut Expr, wanted: &DataType, cx: &InputContext) -> Result<()> {
+    if let Some(text) = untyped_text(literal) {
+        *literal = Expr::Literal(value(text, wanted, cx)?, None);
+    }
+    Ok(())
+}
+
+/// The text of a literal that is written in quotes and has no type yet.
+pub(super) fn untyped_text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), None) => Some(text),
+        _ => None,
+    }
+}
+
+fn is_untyped(expr: &Expr) -> bool {
+    untyped_text(expr).is_some()
+}
+
+fn is_distinct(op: datafusion::logical_expr::Operator) -> bool {
+    use datafusion::logical_expr::Operator::{IsDistinctFrom, IsNotDistinctFrom};
+    matches!(op, IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// Whether a literal text beside this type is read as it. Texts stay as they are.
+pub(super) fn is_read(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Boolean | DataType::UInt32 => true,
+        DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64 => true,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
+        DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..) | DataType::Interval(_) => true,
+        DataType::List(item) => is_read(item.data_type()) || item.data_type().is_string(),
+        other => other.is_decimal(),
+    }
+}
