@@ -1,9 +1,12 @@
 //! The connections that read one scan in parts, all of them at one moment of the server.
 //!
 //! Whichever part is read first gathers what connections it can have at once and begins a snapshot on each. Those that
-//! show the same position of the binary log see the same data: MariaDB begins such a snapshot between two commits and
-//! notes the position behind the first of them. The parts are dealt out to these connections; the others go back to
-//! the pool. Where no two agree, one connection reads everything, and the other parts end empty.
+//! were begun behind the same commit see the same data: MariaDB begins such a snapshot between two commits, and counts
+//! them. Where the count is the same before a snapshot and after it, the snapshot is of that moment. The position of the
+//! binary log that a session is told as its snapshot's may be another session's, since the server keeps it in one place
+//! for all who ask at once; it can only part what the count holds to be one. The parts are dealt out to the connections
+//! that agree; the others go back to the pool. Where no two agree, one connection reads everything, and the other parts
+//! end empty.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +22,15 @@ use crate::pool::{Lease, Pool};
 use crate::session::Session;
 use crate::stop::Killed;
 
-/// How often snapshots are begun anew until all of them are of one moment.
-const TRIES: usize = 6;
+/// How often snapshots are begun anew until all of them are of one moment, and then how often until some are.
+const TRIES_FOR_ALL: usize = 6;
+const TRIES_FOR_SOME: usize = 6;
 
-/// What the session's snapshot and the server say of its moment. MySQL has neither these tables nor these names.
+/// How many transactions the server has committed to its binary log. MySQL has no such table.
+const COMMITS: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.SESSION_STATUS \
+    WHERE VARIABLE_NAME = 'BINLOG_COMMITS'";
+
+/// What else the session's snapshot and the server say of its moment. MySQL has neither these tables nor these names.
 const POSITION: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.SESSION_STATUS \
     WHERE VARIABLE_NAME IN ('BINLOG_SNAPSHOT_FILE', 'BINLOG_SNAPSHOT_POSITION', 'SLAVES_RUNNING') \
     UNION ALL SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES \
@@ -37,6 +45,7 @@ const ENGINE: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE FROM information_s
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Moment {
     server: Arc<str>,
+    commits: u64,
     file: String,
     position: String,
 }
@@ -161,11 +170,11 @@ async fn gather(pool: &Arc<Pool>, part: &SqlPart, splits: Splits) -> Result<Vec<
 /// Begins snapshots until as many as possible are of one moment: the numbers of those, at least two of them or none.
 async fn at_one_moment(leases: &mut [Lease], part: &SqlPart) -> Result<Vec<usize>> {
     let mut agreed = Vec::new();
-    for _ in 0..TRIES {
+    for number in 0..TRIES_FOR_ALL + TRIES_FOR_SOME {
         let moments = join_all(leases.iter_mut().map(|lease| begin(lease, part))).await;
         agreed = agreeing(&moments);
-        // All of them, or none that tells its moment.
-        if agreed.len() == leases.len() || agreed.is_empty() {
+        let enough = if number < TRIES_FOR_ALL { leases.len() } else { 2 };
+        if agreed.len() >= enough {
             break;
         }
     }
@@ -204,19 +213,17 @@ fn agreeing(moments: &[Option<Moment>]) -> Vec<usize> {
     sets.rev().max_by_key(Vec::len).unwrap_or_default()
 }
 
-/// Begins a snapshot on `lease`, with the table held as it is until its end; the moment it shows, if it shows one.
+/// Begins a snapshot on `lease`, with the table held as it is until its end; its moment, if that is known.
 async fn begin(lease: &mut Lease, part: &SqlPart) -> Option<Moment> {
-    loop {
+    let moment = loop {
         let session = lease.session().ok()?;
-        let begun = session.begin_snapshot().await;
-        match begun {
-            Ok(()) => break,
+        match snapshot(session).await {
+            Ok(moment) => break moment,
             Err(error) if crate::error::is_connection_lost(&error) && lease.renew().await.ok()? => {}
             Err(_) => return None,
         }
-    }
+    };
     let session = lease.session().ok()?;
-    let moment = moment(session).await;
     // Until the snapshot ends nobody can change the table's columns or engine any more. Somebody who waits to do so would
     // wait for the other connections, and this one for him.
     let held = format!("SET STATEMENT lock_wait_timeout = 0 FOR {}", part.nothing().sql);
@@ -224,10 +231,16 @@ async fn begin(lease: &mut Lease, part: &SqlPart) -> Option<Moment> {
     moment
 }
 
-/// The moment of the session's snapshot; `None` where the server does not say, or where data can change without it.
-async fn moment(session: &mut Session) -> Option<Moment> {
-    let rows = session.rows(POSITION, vec![]).await.ok()?;
-    moment_of(&rows_of(rows), &session.id().server)
+/// Begins a snapshot: its moment, unless somebody has committed meanwhile, the server does not say, or data can change
+/// without it.
+async fn snapshot(session: &mut Session) -> mysql_async::Result<Option<Moment>> {
+    let before = rows_of(session.rows(COMMITS, vec![]).await?);
+    session.begin_snapshot().await?;
+    if before.is_empty() || before != rows_of(session.rows(COMMITS, vec![]).await?) {
+        return Ok(None);
+    }
+    let rest = rows_of(session.rows(POSITION, vec![]).await?);
+    Ok(moment_of(&[before, rest].concat(), &session.id().server))
 }
 
 fn rows_of(rows: Vec<Row>) -> Vec<(String, String)> {
@@ -254,6 +267,7 @@ fn moment_of(told: &[(String, String)], server: &Arc<str>) -> Option<Moment> {
     let file = value("binlog_snapshot_file").filter(|file| !file.is_empty())?;
     Some(Moment {
         server: Arc::clone(server),
+        commits: value("binlog_commits")?.parse().ok()?,
         file: file.to_owned(),
         position: value("binlog_snapshot_position")?.to_owned(),
     })
@@ -261,7 +275,14 @@ fn moment_of(told: &[(String, String)], server: &Arc<str>) -> Option<Moment> {
 
 /// Whether the server tells the moments of snapshots.
 pub(crate) async fn tells_moments(session: &mut Session) -> bool {
-    moment(session).await.is_some()
+    let Ok(mut told) = session.rows(COMMITS, vec![]).await else {
+        return false;
+    };
+    let Ok(rest) = session.rows(POSITION, vec![]).await else {
+        return false;
+    };
+    told.extend(rest);
+    moment_of(&rows_of(told), &session.id().server).is_some()
 }
 
 /// Whether the table is still one of the engine that reads by snapshots.
@@ -287,6 +308,7 @@ mod tests {
 
     fn told(changes: &[(&str, &str)]) -> Vec<(String, String)> {
         let mut told = vec![
+            ("binlog_commits", "17"),
             ("binlog_snapshot_file", "binlog.000001"),
             ("binlog_snapshot_position", "1020"),
             ("slaves_running", "0"),
@@ -312,6 +334,7 @@ mod tests {
     fn a_moment_is_told_only_where_the_log_has_every_change() {
         assert!(moment(&[]).is_some());
         assert_eq!(moment(&[("log_bin", "OFF")]), None);
+        assert_eq!(moment(&[("binlog_commits", "")]), None);
         assert_eq!(moment(&[("binlog_snapshot_file", "")]), None);
         assert_eq!(moment(&[("binlog_snapshot_position", "")]), None);
         for others in [
@@ -328,6 +351,7 @@ mod tests {
             moment(&[]),
             "a server without clusters"
         );
+        assert_ne!(moment(&[("binlog_commits", "18")]), moment(&[]));
         assert_ne!(moment(&[("binlog_snapshot_position", "1021")]), moment(&[]));
         assert_ne!(moment(&[("binlog_snapshot_file", "binlog.000002")]), moment(&[]));
         assert_ne!(moment_of(&told(&[]), &"another".into()), moment(&[]));

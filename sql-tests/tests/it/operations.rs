@@ -326,7 +326,7 @@ async fn queries_are_remembered_and_logged_without_their_literals() {
     let server = Server::start(&config).unwrap();
     let client = server.connect().await.unwrap();
     assert_eq!(
-        one(&client, "SELECT 'hidden-4711', 2 UNION ALL SELECT 'x', 3").await,
+        one(&client, "SELECT 'hidden-4711', 2 UNION ALL SELECT 'x', 3 ORDER BY 2").await,
         "hidden-4711\t2\nx\t3"
     );
     client.failure("SELECT 1 / 0").await.unwrap();
@@ -335,7 +335,7 @@ async fn queries_are_remembered_and_logged_without_their_literals() {
         "SELECT state, rows, sqlstate, query FROM system.queries WHERE state <> 'running' ORDER BY started";
     assert_eq!(
         one(&client, own).await,
-        "finished\t2\t00000\tSELECT ?, ? UNION ALL SELECT ?, ?\n\
+        "finished\t2\t00000\tSELECT ?, ? UNION ALL SELECT ?, ? ORDER BY ?\n\
          failed\t0\t22012\tSELECT ? / ?\n\
          failed\t0\t42703\tSELECT nope"
     );

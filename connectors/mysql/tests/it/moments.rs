@@ -206,19 +206,21 @@ async fn a_lookup_of_many_keys_is_of_one_moment() {
     assert_eq!(differing, 0);
 }
 
-/// Runs `work` beside two writers; `work` may ask how many transfers there were so far.
+/// Runs `work` beside two writers; `work` may ask how many transfers there were so far. Others read the server's status all
+/// the time, from snapshots of their own: the server keeps the moment it tells in one place for all sessions.
 async fn while_money_moves<T>(
     server: &Server,
     database: &str,
     mut work: impl AsyncFnMut(&dyn Fn() -> usize) -> T,
 ) -> T {
+    const READERS: usize = 8;
     let transfers = Arc::new(AtomicUsize::new(0));
     let over = Arc::new(AtomicBool::new(false));
-    let mut writers = Vec::new();
+    let mut beside = Vec::new();
     for writer in 0..2_i64 {
         let (mut admin, database) = (server.admin().await, database.to_owned());
         let (transfers, over) = (Arc::clone(&transfers), Arc::clone(&over));
-        writers.push(tokio::spawn(async move {
+        beside.push(tokio::spawn(async move {
             let mut number = writer * 31;
             while !over.load(Ordering::SeqCst) {
                 number += 1;
@@ -228,11 +230,26 @@ async fn while_money_moves<T>(
             }
         }));
     }
+    for _ in 0..READERS {
+        let (mut admin, over) = (server.admin().await, Arc::clone(&over));
+        beside.push(tokio::spawn(async move {
+            while !over.load(Ordering::SeqCst) {
+                for statement in [
+                    "START TRANSACTION WITH CONSISTENT SNAPSHOT",
+                    "SHOW STATUS LIKE 'binlog%'",
+                    "SHOW STATUS LIKE 'binlog%'",
+                    "COMMIT",
+                ] {
+                    admin.query_drop(statement).await.unwrap();
+                }
+            }
+        }));
+    }
     let count = || transfers.load(Ordering::SeqCst);
     let result = work(&count).await;
     over.store(true, Ordering::SeqCst);
-    for writer in writers {
-        writer.await.unwrap();
+    for beside in beside {
+        beside.await.unwrap();
     }
     assert!(count() > 0);
     result
