@@ -148,6 +148,15 @@ impl From<&ConnectorError> for QueryError {
         if let Some(own) = own {
             return own.clone();
         }
+        // An expression of the query that a connector evaluated, over the names of folders for one.
+        let of_engine = error
+            .source()
+            .and_then(|cause| cause.downcast_ref::<DataFusionError>())
+            .map(from_engine)
+            .filter(|found| found.state != SqlState::INTERNAL_ERROR);
+        if let (ErrorKind::Internal, Some(found)) = (error.kind(), of_engine) {
+            return found;
+        }
         let state = match error.kind() {
             ErrorKind::UnknownCatalog => SqlState::UNDEFINED_CATALOG,
             ErrorKind::UnknownSchema => SqlState::UNDEFINED_SCHEMA,

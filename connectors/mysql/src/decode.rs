@@ -291,9 +291,9 @@ fn integer<T: TryFrom<i64> + TryFrom<u64>>(value: &Value) -> Result<Option<T>, R
 fn decimal128(value: &Value, scale: usize) -> Result<Option<i128>, Refusal> {
     match value {
         Value::NULL => Ok(None),
-        // bigint unsigned, which has no scale.
-        Value::Int(number) if scale == 0 => Ok(Some(i128::from(*number))),
-        Value::UInt(number) if scale == 0 => Ok(Some(i128::from(*number))),
+        // bigint unsigned, and integers that stand for their casts.
+        Value::Int(number) => scaled(i128::from(*number), scale).map(Some),
+        Value::UInt(number) => scaled(i128::from(*number), scale).map(Some),
         Value::Bytes(text) => {
             // Arithmetic in 64 bits is several times faster, and most decimals are short.
             if text.len() + scale < SHORT_DIGITS_END {
@@ -343,12 +343,25 @@ fn short_decimal(text: &[u8], scale: usize) -> Result<i64, Refusal> {
     Ok(if negative { -number } else { number })
 }
 
+/// `number` in units of its last digit.
+fn scaled(number: i128, scale: usize) -> Result<i128, Refusal> {
+    let unit = u32::try_from(scale)
+        .ok()
+        .and_then(|scale| 10_i128.checked_pow(scale));
+    unit.and_then(|unit| number.checked_mul(unit))
+        .ok_or(NOT_A_DECIMAL)
+}
+
 fn decimal256(value: &Value, scale: usize) -> Result<Option<i256>, Refusal> {
-    let Value::Bytes(text) = value else {
-        return match value {
-            Value::NULL => Ok(None),
-            _ => Err(OTHER_TYPE),
-        };
+    let whole;
+    let text: &[u8] = match value {
+        Value::NULL => return Ok(None),
+        Value::Bytes(text) => text,
+        Value::Int(_) | Value::UInt(_) => {
+            whole = value.as_sql(true);
+            whole.as_bytes()
+        }
+        _ => return Err(OTHER_TYPE),
     };
     let (negative, digits) = decimal_digits(text, scale)?;
     let mut number = i256::ZERO;

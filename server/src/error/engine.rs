@@ -61,7 +61,20 @@ fn from_missing(text: &str) -> QueryError {
     if text.starts_with("Unsupported Value") {
         return QueryError::not_supported("literals of this kind are not supported");
     }
+    const OF_SUBQUERIES: [&str; 4] = ["ScalarSubquery", "InSubquery", "Exists", "OuterReferenceColumn"];
+    if OF_SUBQUERIES
+        .iter()
+        .any(|kind| text.contains(&format!("expression {kind}")))
+    {
+        return correlated();
+    }
     QueryError::not_supported(unsupported(text))
+}
+
+/// A subquery that DataFusion does not make a join of: it says so in many ways, some about columns of its own making.
+pub(super) fn correlated() -> QueryError {
+    QueryError::not_supported("this use of a correlated subquery is not supported")
+        .hint("A join with the subquery's rows, grouped where it aggregates, often says the same.")
 }
 
 /// DataFusion prints its own trees into some of these messages: of those only the kind of expression is kept.
@@ -84,6 +97,9 @@ fn from_schema(error: &SchemaError) -> QueryError {
             let name = match &field.relation {
                 Some(relation) => {
                     let table = relation.table();
+                    if table.starts_with("__correlated_sq_") {
+                        return correlated();
+                    }
                     let is_there = |known: &Column| {
                         known
                             .relation
@@ -307,9 +323,11 @@ mod tests {
 
     #[test]
     fn trees_of_the_engine_are_not_shown() {
+        let text = "Physical plan does not support logical expression Wildcard { qualifier: None }";
+        assert_eq!(unsupported(text), "WILDCARD is not supported here");
         let text =
             "Physical plan does not support logical expression Exists(Exists { subquery: <subquery> })";
-        assert_eq!(unsupported(text), "EXISTS is not supported here");
+        assert_eq!(from_missing(text).message, correlated().message);
         assert_eq!(
             unsupported("Unsupported thing [A { b: 1 }]"),
             "this form of statement is not supported"

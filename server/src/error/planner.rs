@@ -1,6 +1,6 @@
 //! What DataFusion's planner says of a statement, which is words only: each has PostgreSQL's words and SQLSTATE here.
 
-use super::engine::first_line;
+use super::engine::{correlated, first_line};
 use super::{QueryError, nearest, quoted};
 use crate::sqlstate::SqlState;
 
@@ -105,6 +105,9 @@ pub(super) fn from_plan(text: &str) -> QueryError {
     if let Some(operator) = missing_operator(&line) {
         let message = format!("operator does not exist: {operator}");
         return QueryError::new(SqlState::UNDEFINED_FUNCTION, message).hint(NO_OPERATOR);
+    }
+    if line.starts_with("correlated scalar subquery ") {
+        return correlated();
     }
     let known = missing_function(text)
         .or_else(|| wrong_arguments(text))

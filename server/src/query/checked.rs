@@ -16,7 +16,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::logical_plan::{Projection, Union};
+use datafusion::logical_expr::logical_plan::Projection;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
@@ -27,7 +27,7 @@ use datafusion::physical_expr_common::datum::apply;
 
 /// Checks the arithmetic of an optimised plan. Scans keep theirs: sources decline filters with arithmetic.
 pub(super) fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
-    hidden_grouping_keys(distinct_columns_of_unions(rewrite(plan, Stage::Finished)?)?)
+    hidden_grouping_keys(rewrite(plan, Stage::Finished)?)
 }
 
 /// Hides the keys of grouping sets: DataFusion believes that a key with one value, by a filter, is still that value where a
@@ -59,49 +59,6 @@ fn hidden_grouping_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
         Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
     })?;
     Ok(rewritten.data)
-}
-
-/// Hides what a part of a union gives a second time: DataFusion sorts the part by its first place, and does not find the
-/// order at the second one.
-fn distinct_columns_of_unions(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let rewritten = plan.transform_up_with_subqueries(|plan| {
-        let LogicalPlan::Union(Union { inputs, schema }) = plan else {
-            return Ok(Transformed::no(plan));
-        };
-        let inputs = inputs.into_iter().map(|input| match input.as_ref() {
-            LogicalPlan::Projection(projection) => {
-                let columns = hidden_repeats(&projection.expr);
-                let rewritten = Projection::try_new(columns, Arc::clone(&projection.input))?;
-                Ok(Arc::new(LogicalPlan::Projection(rewritten)))
-            }
-            _ => Ok(input),
-        });
-        let inputs = inputs.collect::<Result<Vec<_>>>()?;
-        Ok(Transformed::yes(LogicalPlan::Union(Union { inputs, schema })))
-    })?;
-    Ok(rewritten.data)
-}
-
-fn hidden_repeats(columns: &[Expr]) -> Vec<Expr> {
-    let bare: Vec<&Expr> = columns
-        .iter()
-        .map(|column| match column {
-            Expr::Alias(alias) => alias.expr.as_ref(),
-            other => other,
-        })
-        .collect();
-    let hidden = |(index, column): (usize, &Expr)| {
-        let repeats = bare[..index].contains(&bare[index]) && bare[index].any_column_refs();
-        match column {
-            Expr::Alias(alias) if repeats => {
-                let function = Arc::new(ScalarUDF::from(Term::new()));
-                let term = ScalarFunction::new_udf(function, vec![alias.expr.as_ref().clone()]);
-                Expr::ScalarFunction(term).alias_qualified(alias.relation.clone(), &alias.name)
-            }
-            other => other.clone(),
-        }
-    };
-    columns.iter().enumerate().map(hidden).collect()
 }
 
 /// Checks arithmetic without columns. Runs after types are made equal, before anything is computed.

@@ -46,7 +46,7 @@ pub(super) fn output_names(statement: &Statement, planned: &[String]) -> Vec<Str
 pub(super) fn with_distinct_names(statement: &Statement) -> Statement {
     let mut statement = statement.clone();
     if let Statement::Query(query) = &mut statement
-        && let SetExpr::Select(select) = query.body.as_mut()
+        && let Some(select) = leftmost_select_mut(query)
     {
         let starred = select.projection.iter().any(is_wildcard);
         let mut seen = HashSet::new();
@@ -63,14 +63,42 @@ pub(super) fn with_distinct_names(statement: &Statement) -> Statement {
                 _ => continue,
             };
             if !first {
-                *item = SelectItem::ExprWithAlias {
-                    expr: expr.clone(),
-                    alias: Ident::with_quote('"', format!("?column {index}?")),
-                };
+                *item = numbered(expr, index);
             }
         }
     }
     statement
+}
+
+/// Gives the columns of the right sides of UNION, INTERSECT and EXCEPT names of their own: those of the first SELECT are the
+/// result's, and DataFusion finds two of one name where one of them is a term and gets the name of the left side.
+pub(super) fn name_right_sides(query: &mut Query) {
+    name_sides(query.body.as_mut(), false);
+}
+
+fn name_sides(body: &mut SetExpr, is_right: bool) {
+    match body {
+        SetExpr::Select(select) if is_right => {
+            for (index, item) in select.projection.iter_mut().enumerate() {
+                if let SelectItem::UnnamedExpr(expr) = item {
+                    *item = numbered(expr, index);
+                }
+            }
+        }
+        SetExpr::Query(query) => name_sides(query.body.as_mut(), is_right),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_sides(left, is_right);
+            name_sides(right, true);
+        }
+        _ => {}
+    }
+}
+
+fn numbered(expr: &Expr, index: usize) -> SelectItem {
+    SelectItem::ExprWithAlias {
+        expr: expr.clone(),
+        alias: Ident::with_quote('"', format!("?column {index}?")),
+    }
 }
 
 fn leftmost_select(query: &Query) -> Option<&Select> {
@@ -80,6 +108,18 @@ fn leftmost_select(query: &Query) -> Option<&Select> {
             SetExpr::Select(select) => return Some(select),
             SetExpr::Query(query) => query.body.as_ref(),
             SetExpr::SetOperation { left, .. } => left.as_ref(),
+            _ => return None,
+        };
+    }
+}
+
+fn leftmost_select_mut(query: &mut Query) -> Option<&mut Select> {
+    let mut body = query.body.as_mut();
+    loop {
+        body = match body {
+            SetExpr::Select(select) => return Some(select),
+            SetExpr::Query(query) => query.body.as_mut(),
+            SetExpr::SetOperation { left, .. } => left.as_mut(),
             _ => return None,
         };
     }

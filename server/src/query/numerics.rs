@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunction, Cast, ScalarFunction, WindowFunction, WindowFunctionDefinition,
@@ -112,7 +112,7 @@ fn lawful(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
 }
 
 /// The results of rounding functions have the digits that they are rounded to; floats are rounded to even.
-fn whole_digits(function: ScalarFunction, schema: &DFSchema) -> Transformed<Expr> {
+fn whole_digits(mut function: ScalarFunction, schema: &DFSchema) -> Transformed<Expr> {
     let given = function
         .args
         .first()
@@ -139,8 +139,19 @@ fn whole_digits(function: ScalarFunction, schema: &DFSchema) -> Transformed<Expr
             let wide = matches!(given, Some(DataType::Decimal256(..)));
             let wanted = match wide {
                 true => DataType::Decimal256(precision, scale),
-                false => DataType::Decimal128(precision, scale),
+                false => decimal(precision, scale),
             };
+            // DataFusion's keep the type of what they are given.
+            if matches!(function.name(), "ceil" | "floor")
+                && let [value] = function.args.as_mut_slice()
+            {
+                let digits = precision + (from - scale).unsigned_abs();
+                let room = match wide {
+                    true => DataType::Decimal256(digits.min(DECIMAL256_DIGITS), from),
+                    false => decimal(digits, from),
+                };
+                *value = cast(std::mem::take(value), room);
+            }
             Transformed::yes(cast(Expr::ScalarFunction(function), wanted))
         }
         _ => Transformed::no(Expr::ScalarFunction(function)),
@@ -313,6 +324,63 @@ fn law_of_average(given: &DataType) -> Option<DataType> {
 
 /// Integer literals as small as PostgreSQL's: int4, else int8, else numeric. DataFusion plans them as int8.
 pub(super) fn narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let narrow = with_narrow_literals(plan)?;
+    let mut is_correlated = false;
+    narrow.apply_with_subqueries(|node| {
+        is_correlated |= node.expressions().iter().any(Expr::contains_outer);
+        Ok(match is_correlated {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    match is_correlated {
+        true => with_narrow_literals(with_narrow_references(narrow)?),
+        false => Ok(narrow),
+    }
+}
+
+/// Gives the columns of outer queries that subqueries name the types that they have become.
+fn with_narrow_references(plan: LogicalPlan) -> Result<LogicalPlan> {
+    // From the outermost on: what is nearer has the last word.
+    let rewritten = plan.transform_down_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        let node = node.map_subqueries(|subquery| typed_by(subquery, &schema))?;
+        node.transform_data(|node| match node {
+            // Of which the right side may be LATERAL.
+            LogicalPlan::Join(mut join) => {
+                let right = Arc::unwrap_or_clone(join.right);
+                join.right = Arc::new(typed_by(right, join.left.schema())?.data);
+                Ok(Transformed::yes(LogicalPlan::Join(join)))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+    })?;
+    Ok(rewritten.data)
+}
+
+/// Gives columns of an outer query in `plan` their types in `schema`, if they are there.
+fn typed_by(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPlan>> {
+    let typed = |expr: Expr| {
+        expr.transform_up(|expr| match expr {
+            Expr::OuterReferenceColumn(field, column) => {
+                let found = schema.qualified_field_from_column(&column);
+                let field = found.map_or(field, |(_, found)| Arc::clone(found));
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+    };
+    plan.transform_up_with_subqueries(|mut node| {
+        if let LogicalPlan::Subquery(subquery) = &mut node {
+            for column in &mut subquery.outer_ref_columns {
+                *column = typed(std::mem::take(column))?.data;
+            }
+        }
+        node.map_expressions(typed)
+    })
+}
+
+fn with_narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|plan| match plan {
         // Limits are int8.
         LogicalPlan::Limit(_) => Ok(Transformed::no(plan)),

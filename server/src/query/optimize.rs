@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+use super::constants;
 use crate::error::QueryError;
 use crate::session::CancelToken;
 use crate::sqlstate::SqlState;
@@ -27,6 +28,7 @@ pub(super) fn optimize(state: &SessionState, plan: &LogicalPlan, over: &CancelTo
         .analyzer()
         .execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
     check(over)?;
+    constants::check(&analyzed, state)?;
     let rules = state.optimizers().iter().map(|rule| {
         let stoppable = Stoppable {
             rule: Arc::clone(rule),

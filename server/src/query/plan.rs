@@ -26,8 +26,8 @@ use super::references::resolve_tables;
 use super::views::PlannedView;
 use super::write::Assigned;
 use super::{
-    Engine, ParsedStatement, catalog_syntax, identifiers, names, numerics, parameters, refused, syntax,
-    typing,
+    Engine, ParsedStatement, catalog_syntax, identifiers, names, not_in, numerics, parameters, refused,
+    syntax, typing,
 };
 use crate::catalog::CatalogView;
 use crate::error::{QueryError, Result};
@@ -458,7 +458,7 @@ fn plan_with(
         }
         planned => planned,
     };
-    numerics::narrow_literals(planned?)
+    not_in::rewrite(numerics::narrow_literals(planned?)?)
 }
 
 /// `planned` under the names that the client sees, which may repeat.

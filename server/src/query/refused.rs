@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result as DataFusionResult, Span};
-use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlan, Operator};
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, JoinConstraint, JoinOperator, Query, Select, SetExpr, Statement, TableFactor,
     TableWithJoins, Visit, Visitor,
 };
 
+use super::not_in;
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
 
@@ -172,29 +172,15 @@ fn lost_nulls() -> QueryError {
 
 /// Whether one condition of a WHERE is planned so that NULL, the third answer of IN, has its effect.
 ///
-/// A NOT IN by itself becomes a join that knows NULL, if its left side is a column's and its subquery stands alone. Every
-/// other IN becomes a mark that is true or false: where false and NULL have the same effect, that is right.
+/// A NOT IN by itself becomes a join that knows NULL ([`not_in::is_joined`]). Every other IN becomes a mark that is true or
+/// false: where false and NULL have the same effect, that is right.
 fn keeps_nulls(condition: &Expr, schema: &DFSchema) -> DataFusionResult<bool> {
-    let alone = match condition {
-        Expr::InSubquery(found) if found.negated => Some(found),
-        Expr::Not(inner) => match inner.as_ref() {
-            Expr::InSubquery(found) if !found.negated => Some(found),
-            _ => None,
-        },
-        _ => None,
-    };
-    match alone {
-        Some(found) => {
-            let joined = !found.expr.column_refs().is_empty() && found.subquery.outer_ref_columns.is_empty();
-            Ok(joined || !may_be_null(found, schema)?)
-        }
-        None => mark_is_enough(condition, schema),
-    }
+    Ok(not_in::is_joined(condition) || mark_is_enough(condition, schema)?)
 }
 
 fn mark_is_enough(condition: &Expr, schema: &DFSchema) -> DataFusionResult<bool> {
     match condition {
-        Expr::InSubquery(found) if !found.negated => Ok(true),
+        Expr::InSubquery(found) => Ok(!found.negated),
         Expr::BinaryExpr(BinaryExpr {
             left,
             op: Operator::And | Operator::Or,
@@ -203,17 +189,12 @@ fn mark_is_enough(condition: &Expr, schema: &DFSchema) -> DataFusionResult<bool>
         other => {
             let lost = has_subquery(std::iter::once(other), |expr| match expr {
                 // A type that cannot be told may be NULL.
-                Expr::InSubquery(found) => may_be_null(found, schema).unwrap_or(true),
+                Expr::InSubquery(found) => not_in::may_be_null(found, schema).unwrap_or(true),
                 _ => false,
             })?;
             Ok(!lost)
         }
     }
-}
-
-fn may_be_null(found: &InSubquery, schema: &DFSchema) -> DataFusionResult<bool> {
-    let column = found.subquery.subquery.schema().fields().first();
-    Ok(found.expr.nullable(schema)? || column.is_none_or(|column| column.is_nullable()))
 }
 
 fn has_subquery<'a>(

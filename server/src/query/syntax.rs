@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::ast::{ExactNumberInfo, helpers::attached_token::AttachedToken};
 
+use super::names::name_right_sides;
 use super::catalog_syntax::{call, last_part, literal_text, null, string};
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
@@ -34,6 +35,11 @@ struct Rewriter {
 
 impl VisitorMut for Rewriter {
     type Break = QueryError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        name_right_sides(query);
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
         let Some(fetch) = query.fetch.take() else {

@@ -11,6 +11,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::expr::{Case, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::logical_plan::Distinct;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
@@ -31,6 +32,7 @@ impl AnalyzerRule for EqualZeros {
             }
             let schema = merge_schema(&plan.inputs());
             let sorts = matches!(plan, LogicalPlan::Sort(_));
+            let plan = with_equal_keys(plan, &schema);
             let names = NamePreserver::new(&plan);
             plan.map_expressions(|expr| {
                 let name = names.save(&expr);
@@ -50,6 +52,19 @@ impl AnalyzerRule for EqualZeros {
 
     fn name(&self) -> &'static str {
         "equal_zeros"
+    }
+}
+
+/// `plan` with the keys that order the rows of DISTINCT ON made equal.
+fn with_equal_keys(plan: LogicalPlan, schema: &DFSchema) -> LogicalPlan {
+    match plan {
+        LogicalPlan::Distinct(Distinct::On(mut on)) => {
+            for key in on.sort_expr.iter_mut().flatten() {
+                key.expr = unsigned(std::mem::take(&mut key.expr), schema).data;
+            }
+            LogicalPlan::Distinct(Distinct::On(on))
+        }
+        other => other,
     }
 }
 
@@ -110,13 +125,16 @@ fn compared(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             }
             Transformed::new_transformed(Expr::WindowFunction(window), changed)
         }
-        // The hash set of what is distinct compares bits.
-        Expr::AggregateFunction(mut call) if call.params.distinct && call.func.name() == "count" => {
+        Expr::AggregateFunction(mut call) => {
+            // The hash set of what is distinct compares bits.
+            let counted = call.params.distinct && call.func.name() == "count";
+            let counted = call.params.args.iter_mut().filter(|_| counted);
+            let sorted = call.params.order_by.iter_mut().map(|sort| &mut sort.expr);
             let mut changed = false;
-            for argument in &mut call.params.args {
-                let rewritten = unsigned(std::mem::take(argument), schema);
+            for key in counted.chain(sorted) {
+                let rewritten = unsigned(std::mem::take(key), schema);
                 changed |= rewritten.transformed;
-                *argument = rewritten.data;
+                *key = rewritten.data;
             }
             Transformed::new_transformed(Expr::AggregateFunction(call), changed)
         }

@@ -84,7 +84,8 @@ struct Report {
     rows: u64,
     empty: u64,
     errors: u64,
-    refused: BTreeMap<String, u64>,
+    /// How many by their reason, and the shortest of them.
+    refused: BTreeMap<String, (u64, String)>,
 }
 
 impl fmt::Display for Report {
@@ -98,8 +99,8 @@ impl fmt::Display for Report {
             self.errors,
             self.refused()
         )?;
-        for (why, count) in &self.refused {
-            write!(f, "\n  {count} refused: {why}")?;
+        for (why, (count, shortest)) in &self.refused {
+            write!(f, "\n  {count} refused: {why}\n    {shortest}")?;
         }
         Ok(())
     }
@@ -150,13 +151,21 @@ impl Report {
         self.rows += other.rows;
         self.empty += other.empty;
         self.errors += other.errors;
-        for (why, count) in other.refused {
-            *self.refused.entry(why).or_default() += count;
+        for (why, (count, sql)) in other.refused {
+            self.refuse(why, count, sql);
+        }
+    }
+
+    fn refuse(&mut self, why: String, count: u64, sql: String) {
+        let (known, shortest) = self.refused.entry(why).or_insert_with(|| (0, sql.clone()));
+        *known += count;
+        if sql.len() < shortest.len() {
+            *shortest = sql;
         }
     }
 
     fn refused(&self) -> u64 {
-        self.refused.values().sum()
+        self.refused.values().map(|(count, _)| count).sum()
     }
 }
 
@@ -189,7 +198,7 @@ async fn check_lane(
                 report.empty += u64::from(rows == 0);
             }
             Verdict::AlikeErrors => report.errors += 1,
-            Verdict::Refused(why) => *report.refused.entry(why).or_default() += 1,
+            Verdict::Refused(why) => report.refuse(why, 1, judge.sql(&query)),
             Verdict::Invalid(_) | Verdict::Different(_) => {
                 found.push((index, query));
                 if stop.left.fetch_sub(1, Ordering::Relaxed) <= 1 {

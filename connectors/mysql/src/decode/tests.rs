@@ -61,7 +61,13 @@ fn decimals_keep_every_digit() {
         decimal128(&Value::UInt(u64::MAX), 0),
         Ok(Some(i128::from(u64::MAX)))
     );
-    assert_eq!(decimal128(&Value::Int(1), 2), Err(OTHER_TYPE));
+    assert_eq!(decimal128(&Value::Int(-1), 2), Ok(Some(-100)));
+    assert_eq!(decimal128(&Value::Int(i64::MAX), 20), Err(NOT_A_DECIMAL));
+    assert_eq!(
+        decimal256(&Value::Int(-7), 40),
+        Ok(Some(-i256::from_string(&format!("7{}", "0".repeat(40))).unwrap()))
+    );
+    assert_eq!(decimal128(&Value::Double(1.0), 2), Err(OTHER_TYPE));
     for wrong in ["", "-", ".", "-.", "--1", "1-", "1.234", "1e5", "1.2.3", " 1"] {
         assert_eq!(decimal128(&bytes(wrong), 2), Err(NOT_A_DECIMAL), "{wrong}");
         assert_eq!(decimal128(&bytes(wrong), 30).is_ok(), wrong == "1.234", "{wrong}");

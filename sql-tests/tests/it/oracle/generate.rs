@@ -519,6 +519,8 @@ impl<'a> Writer<'a> {
         let key = format!("{}{}", columns[0], self.pick(DIRECTIONS));
         let kind = scope.kind(&mut self.random);
         let value = self.scalar_without_subquery(kind, scope);
+        // Functions of any type want to know that of a quoted literal.
+        let typed = if kind == Kind::Text { "CAST({} AS text)" } else { "{}" };
         match self.random.random_range(left_out..9) {
             0 => Expr::sql(
                 Kind::Int8,
@@ -546,7 +548,7 @@ impl<'a> Writer<'a> {
                 let offset = self.pick(&["", ", 2"]);
                 Expr::new(
                     kind,
-                    &format!("{name}({{}}{offset}) OVER ({partition}ORDER BY {total})"),
+                    &format!("{name}({typed}{offset}) OVER ({partition}ORDER BY {total})"),
                     [value.into()],
                 )
             }
@@ -554,7 +556,7 @@ impl<'a> Writer<'a> {
                 let name = self.pick(&["first_value", "last_value"]);
                 Expr::new(
                     kind,
-                    &format!("{name}({{}}) OVER ({partition}ORDER BY {total})"),
+                    &format!("{name}({typed}) OVER ({partition}ORDER BY {total})"),
                     [value.into()],
                 )
             }
