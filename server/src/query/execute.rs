@@ -13,6 +13,7 @@ use super::explain::{Executed, Explained};
 use super::optimize::optimize;
 use super::plan::with_names;
 use super::receipt::Receipt;
+use super::sort_keys::each_key_once;
 use super::zeros::equal_join_keys;
 use crate::error::Result;
 use crate::session::CancelToken;
@@ -41,7 +42,7 @@ pub async fn start(mut prepared: Prepared, over: CancelToken) -> Result<QueryHan
     let begun = Instant::now();
     let state = &prepared.state;
     let optimized = push_operators(optimize(state, &prepared.plan, &over)?, state)?;
-    let optimized = equal_join_keys(check_arithmetic(optimized)?)?;
+    let optimized = each_key_once(equal_join_keys(check_arithmetic(optimized)?)?)?;
     let plan = state
         .query_planner()
         .create_physical_plan(&optimized, state)

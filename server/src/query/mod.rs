@@ -22,6 +22,7 @@ mod not_in;
 mod numerics;
 mod operators;
 mod optimize;
+mod outer_columns;
 mod parameters;
 mod parse;
 mod places;
@@ -54,8 +55,8 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::prelude::SessionConfig;
 
 pub(crate) use command::ends_transaction;
@@ -140,6 +141,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
         Arc::new(moments::MomentArithmetic),
         Arc::new(moments::IntervalAggregates),
         Arc::new(numerics::NumericLaw),
+        Arc::new(outer_columns::OuterColumns),
         Arc::new(literals::UntypedLiterals),
     ];
     rules.extend(Analyzer::new().rules);

@@ -19,7 +19,10 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
         let LogicalPlan::Filter(filter) = node else {
             return Ok(Transformed::no(node));
         };
-        if !filter.predicate.exists(|expr| Ok(matches!(expr, Expr::InSubquery(_))))? {
+        if !filter
+            .predicate
+            .exists(|expr| Ok(matches!(expr, Expr::InSubquery(_))))?
+        {
             return Ok(Transformed::no(LogicalPlan::Filter(filter)));
         }
         let schema = Arc::clone(filter.input.schema());
@@ -71,7 +74,11 @@ fn condition(expr: Expr, negated: bool, schema: &DFSchema) -> Result<Expr> {
             };
             let left = condition(*left, negated, schema)?;
             let right = condition(*right, negated, schema)?;
-            Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
+            Ok(Expr::BinaryExpr(BinaryExpr::new(
+                Box::new(left),
+                op,
+                Box::new(right),
+            )))
         }
         Expr::InSubquery(found) if found.negated != negated && can_move(&found.expr)? => {
             not_exists(found, schema)
@@ -106,7 +113,10 @@ fn not_exists(found: InSubquery, schema: &DFSchema) -> Result<Expr> {
     let outer = expr.transform_up(|expr| match expr {
         Expr::Column(column) => {
             let (_, field) = schema.qualified_field_from_column(&column)?;
-            Ok(Transformed::yes(Expr::OuterReferenceColumn(Arc::clone(field), column)))
+            Ok(Transformed::yes(Expr::OuterReferenceColumn(
+                Arc::clone(field),
+                column,
+            )))
         }
         other => Ok(Transformed::no(other)),
     })?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunction, Cast, ScalarFunction, WindowFunction, WindowFunctionDefinition,
@@ -324,60 +324,7 @@ fn law_of_average(given: &DataType) -> Option<DataType> {
 
 /// Integer literals as small as PostgreSQL's: int4, else int8, else numeric. DataFusion plans them as int8.
 pub(super) fn narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let narrow = with_narrow_literals(plan)?;
-    let mut is_correlated = false;
-    narrow.apply_with_subqueries(|node| {
-        is_correlated |= node.expressions().iter().any(Expr::contains_outer);
-        Ok(match is_correlated {
-            true => TreeNodeRecursion::Stop,
-            false => TreeNodeRecursion::Continue,
-        })
-    })?;
-    match is_correlated {
-        true => with_narrow_literals(with_narrow_references(narrow)?),
-        false => Ok(narrow),
-    }
-}
-
-/// Gives the columns of outer queries that subqueries name the types that they have become.
-fn with_narrow_references(plan: LogicalPlan) -> Result<LogicalPlan> {
-    // From the outermost on: what is nearer has the last word.
-    let rewritten = plan.transform_down_with_subqueries(|node| {
-        let schema = merge_schema(&node.inputs());
-        let node = node.map_subqueries(|subquery| typed_by(subquery, &schema))?;
-        node.transform_data(|node| match node {
-            // Of which the right side may be LATERAL.
-            LogicalPlan::Join(mut join) => {
-                let right = Arc::unwrap_or_clone(join.right);
-                join.right = Arc::new(typed_by(right, join.left.schema())?.data);
-                Ok(Transformed::yes(LogicalPlan::Join(join)))
-            }
-            other => Ok(Transformed::no(other)),
-        })
-    })?;
-    Ok(rewritten.data)
-}
-
-/// Gives columns of an outer query in `plan` their types in `schema`, if they are there.
-fn typed_by(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPlan>> {
-    let typed = |expr: Expr| {
-        expr.transform_up(|expr| match expr {
-            Expr::OuterReferenceColumn(field, column) => {
-                let found = schema.qualified_field_from_column(&column);
-                let field = found.map_or(field, |(_, found)| Arc::clone(found));
-                Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
-            }
-            other => Ok(Transformed::no(other)),
-        })
-    };
-    plan.transform_up_with_subqueries(|mut node| {
-        if let LogicalPlan::Subquery(subquery) = &mut node {
-            for column in &mut subquery.outer_ref_columns {
-                *column = typed(std::mem::take(column))?.data;
-            }
-        }
-        node.map_expressions(typed)
-    })
+    super::outer_columns::with_types(with_narrow_literals(plan)?)
 }
 
 fn with_narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {

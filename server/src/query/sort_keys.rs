@@ -1,20 +1,19 @@
-//! The keys of DISTINCT ON as DataFusion can use them.
+//! Keys of orders as DataFusion can use them.
 //!
-//! A key that stands twice decides nothing the second time, and the aggregate that DataFusion makes of it panics over it.
-//! Scalar subqueries are planned in a projection only, which is put below.
+//! A key that stands twice in an aggregate decides nothing the second time, and `first_value`, which DISTINCT ON becomes,
+//! panics over it. Scalar subqueries in DISTINCT ON are planned in a projection only, which is put below.
 
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
-use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn, Projection};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
-/// Leaves out keys that stand twice, and makes columns of subqueries.
+/// Makes columns of the subqueries in DISTINCT ON.
 #[derive(Debug)]
 pub(super) struct KeysOfDistinctOn;
 
@@ -24,8 +23,7 @@ impl AnalyzerRule for KeysOfDistinctOn {
             let LogicalPlan::Distinct(Distinct::On(on)) = plan else {
                 return Ok(Transformed::no(plan));
             };
-            let sort_expr = on.sort_expr.map(once);
-            let on = subqueries_below(DistinctOn { sort_expr, ..on })?;
+            let on = subqueries_below(on)?;
             Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::On(on))))
         })?;
         Ok(rewritten.data)
@@ -36,15 +34,39 @@ impl AnalyzerRule for KeysOfDistinctOn {
     }
 }
 
-fn once(keys: Vec<Sort>) -> Vec<Sort> {
+/// An optimised plan whose aggregates are ordered by each key once: simplified, two may have become one.
+pub(super) fn each_key_once(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|plan| {
+        if !matches!(plan, LogicalPlan::Aggregate(_)) {
+            return Ok(Transformed::no(plan));
+        }
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let rewritten = expr.transform_up(|expr| Ok(once(expr)))?;
+            Ok(match rewritten.transformed {
+                true => rewritten.update_data(|expr| name.restore(expr)),
+                false => rewritten,
+            })
+        })
+    })?;
+    Ok(rewritten.data)
+}
+
+fn once(expr: Expr) -> Transformed<Expr> {
+    let Expr::AggregateFunction(mut call) = expr else {
+        return Transformed::no(expr);
+    };
     let mut seen: Vec<Expr> = Vec::new();
-    let mut keys = keys;
-    keys.retain(|key| {
-        let is_new = !seen.contains(&key.expr);
-        seen.push(key.expr.clone());
+    let given = call.params.order_by.len();
+    call.params.order_by.retain(|key| {
+        let key = key.expr.clone().unalias_nested().data;
+        let is_new = !seen.contains(&key);
+        seen.push(key);
         is_new
     });
-    keys
+    let fewer = call.params.order_by.len() < given;
+    Transformed::new_transformed(Expr::AggregateFunction(call), fewer)
 }
 
 fn subqueries_below(on: DistinctOn) -> Result<DistinctOn> {
@@ -63,7 +85,9 @@ fn subqueries_below(on: DistinctOn) -> Result<DistinctOn> {
                     found.len() - 1
                 }
             };
-            Ok(Transformed::yes(Expr::Column(Column::new_unqualified(column_name(number)))))
+            Ok(Transformed::yes(Expr::Column(Column::new_unqualified(
+                column_name(number),
+            ))))
         })?;
         Ok(match replaced.transformed {
             true => name.restore(replaced.data),
@@ -80,7 +104,10 @@ fn subqueries_below(on: DistinctOn) -> Result<DistinctOn> {
     }
     let mut input = on.input;
     if !found.is_empty() {
-        let columns = input.schema().iter().map(|field| Expr::Column(Column::from(field)));
+        let columns = input
+            .schema()
+            .iter()
+            .map(|field| Expr::Column(Column::from(field)));
         let subqueries = found.into_iter().enumerate();
         let subqueries = subqueries.map(|(number, expr)| expr.alias(column_name(number)));
         let columns = columns.chain(subqueries).collect();

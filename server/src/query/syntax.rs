@@ -6,13 +6,14 @@ use std::ops::ControlFlow;
 use chrono_tz::Tz;
 use datafusion::common::Span;
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, Expr, Interval,
-    LimitClause, Query, Statement, TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut,
+    Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, Distinct, Expr,
+    GroupByExpr, Interval, LimitClause, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
+    TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
 };
 use datafusion::sql::sqlparser::ast::{ExactNumberInfo, helpers::attached_token::AttachedToken};
 
-use super::names::name_right_sides;
 use super::catalog_syntax::{call, last_part, literal_text, null, string};
+use super::names::name_right_sides;
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
 use crate::values::input::{self, InputContext, invalid, malformed_array, unreadable};
@@ -38,6 +39,12 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
         name_right_sides(query);
+        spell_out_positions(query);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
+        name_group_of_all(select);
         ControlFlow::Continue(())
     }
 
@@ -91,6 +98,71 @@ impl VisitorMut for Rewriter {
             Err(error) => ControlFlow::Break(error),
         }
     }
+}
+
+/// Positions in the order of DISTINCT ON: DataFusion looks for the columns of the result before there are any.
+fn spell_out_positions(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return;
+    };
+    let is_plain = |item: &SelectItem| {
+        matches!(
+            item,
+            SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+        )
+    };
+    if !matches!(select.distinct, Some(Distinct::On(_))) || !select.projection.iter().all(is_plain) {
+        return;
+    }
+    let Some(OrderBy {
+        kind: OrderByKind::Expressions(keys),
+        ..
+    }) = &mut query.order_by
+    else {
+        return;
+    };
+    for key in keys {
+        let Expr::Value(value) = &key.expr else { continue };
+        let Value::Number(digits, _) = &value.value else {
+            continue;
+        };
+        let place = digits
+            .parse::<usize>()
+            .ok()
+            .and_then(|place| place.checked_sub(1));
+        if let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) =
+            place.and_then(|place| select.projection.get(place))
+            && !matches!(expr, Expr::Value(_))
+        {
+            key.expr = expr.clone();
+        }
+    }
+}
+
+/// HAVING without groups makes one group of all rows, also where no aggregate says so.
+fn name_group_of_all(select: &mut Select) {
+    let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    let Some(having) = select.having.take() else {
+        return;
+    };
+    let calls = |expr: &Expr| match expr {
+        Expr::Function(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let aggregates = visit_expressions(&having, calls).is_break()
+        || visit_expressions(&select.projection, calls).is_break();
+    select.having = Some(match is_grouped || aggregates {
+        true => having,
+        false => Expr::BinaryOp {
+            left: Box::new(Expr::Nested(Box::new(having))),
+            op: BinaryOperator::And,
+            right: Box::new(Expr::BinaryOp {
+                left: Box::new(call("count", vec![number("1")])),
+                op: BinaryOperator::GtEq,
+                right: Box::new(number("0")),
+            }),
+        },
+    });
 }
 
 impl Rewriter {

@@ -59,8 +59,10 @@ impl AnalyzerRule for EqualZeros {
 fn with_equal_keys(plan: LogicalPlan, schema: &DFSchema) -> LogicalPlan {
     match plan {
         LogicalPlan::Distinct(Distinct::On(mut on)) => {
-            for key in on.sort_expr.iter_mut().flatten() {
-                key.expr = unsigned(std::mem::take(&mut key.expr), schema).data;
+            // Which have to be alike.
+            let sorted = on.sort_expr.iter_mut().flatten().map(|key| &mut key.expr);
+            for key in on.on_expr.iter_mut().chain(sorted) {
+                *key = unsigned(std::mem::take(key), schema).data;
             }
             LogicalPlan::Distinct(Distinct::On(on))
         }

@@ -326,7 +326,11 @@ async fn queries_are_remembered_and_logged_without_their_literals() {
     let server = Server::start(&config).unwrap();
     let client = server.connect().await.unwrap();
     assert_eq!(
-        one(&client, "SELECT 'hidden-4711', 2 UNION ALL SELECT 'x', 3 ORDER BY 2").await,
+        one(
+            &client,
+            "SELECT 'hidden-4711', 2 UNION ALL SELECT 'x', 3 ORDER BY 2"
+        )
+        .await,
         "hidden-4711\t2\nx\t3"
     );
     client.failure("SELECT 1 / 0").await.unwrap();

@@ -520,7 +520,11 @@ impl<'a> Writer<'a> {
         let kind = scope.kind(&mut self.random);
         let value = self.scalar_without_subquery(kind, scope);
         // Functions of any type want to know that of a quoted literal.
-        let typed = if kind == Kind::Text { "CAST({} AS text)" } else { "{}" };
+        let typed = if kind == Kind::Text {
+            "CAST({} AS text)"
+        } else {
+            "{}"
+        };
         match self.random.random_range(left_out..9) {
             0 => Expr::sql(
                 Kind::Int8,
