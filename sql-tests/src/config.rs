@@ -32,12 +32,18 @@ impl Config {
 
     /// A catalog of the Parquet below `prefix` of a bucket.
     #[must_use]
-    pub fn s3(mut self, catalog: &str, s3: &S3, prefix: &str) -> Self {
+    pub fn s3(self, catalog: &str, s3: &S3, prefix: &str) -> Self {
+        self.s3_with_options(catalog, s3, prefix, "")
+    }
+
+    /// The same with further options, such as `cache_memory = 0`.
+    #[must_use]
+    pub fn s3_with_options(mut self, catalog: &str, s3: &S3, prefix: &str, options: &str) -> Self {
         let access_key = self.secret(catalog, "access_key", &s3.access_key);
         let secret_key = self.secret(catalog, "secret_key", &s3.secret_key);
         self.catalogs += &format!(
             "[catalogs.{catalog}]\nconnector = \"s3\"\nbucket = {:?}\nprefix = {prefix:?}\nendpoint = {:?}\n\
-             allow_http = true\naccess_key_id = {access_key}\nsecret_access_key = {secret_key}\n\n",
+             allow_http = true\naccess_key_id = {access_key}\nsecret_access_key = {secret_key}\n{options}\n\n",
             s3.bucket, s3.endpoint
         );
         self

@@ -39,6 +39,8 @@ pub struct FilesSettings {
     /// The local folder that the store is, if it is one: a missing folder is an error, since its listing would be empty,
     /// and links must not lead out of it.
     pub local_root: Option<PathBuf>,
+    /// Most bytes of files that are kept once they have been read; 0 keeps none.
+    pub kept_bytes: usize,
 }
 
 impl Default for FilesSettings {
@@ -47,6 +49,7 @@ impl Default for FilesSettings {
             cache_ttl: CACHE_TTL_DEFAULT,
             tables: DeclaredTables::default(),
             local_root: None,
+            kept_bytes: 0,
         }
     }
 }
@@ -81,10 +84,11 @@ impl FilesConnector {
             cache_ttl,
             tables,
             local_root,
+            kept_bytes,
         } = settings;
         Self {
             kind,
-            files: Arc::new(FileStore::new(catalog, store, cache_ttl, local_root)),
+            files: Arc::new(FileStore::new(catalog, store, cache_ttl, local_root, kept_bytes)),
             declared: tables,
             needs: None,
             layout: Mutex::new(None),

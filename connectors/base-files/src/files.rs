@@ -1,4 +1,4 @@
-//! One catalog's store with everything that is cached about it, for all sessions: listings, footers.
+//! One catalog's store with everything that is cached about it, for all sessions: listings, footers, ranges.
 //!
 //! Every range is read from the version of the file that was listed, or the read fails: the ETag is sent with the
 //! request *and* compared with the answer's, since not every store honours `If-Match`.
@@ -21,6 +21,7 @@ use crate::footer::{self, Footer};
 use crate::layout::TablePlace;
 use crate::links::refuse_links_out;
 use crate::listing::{self, Listing};
+use crate::ranges::RangeCache;
 
 /// Bytes of decoded footers kept per catalog.
 const FOOTER_CACHE_BYTES_MAX: usize = 128 << 20;
@@ -40,19 +41,20 @@ pub(crate) struct FileStore {
     /// The local folder that the store is, if it is one.
     local_root: Option<PathBuf>,
     listings: BoundedCache<TablePlace, (Instant, Arc<Listing>)>,
-    footers: BoundedCache<FooterKey, Arc<Footer>>,
+    footers: BoundedCache<FileVersion, Arc<Footer>>,
+    ranges: RangeCache,
 }
 
 /// The identity of one version of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct FooterKey {
+pub(crate) struct FileVersion {
     location: Path,
     etag: Option<String>,
     size: u64,
     modified_ms: i64,
 }
 
-impl FooterKey {
+impl FileVersion {
     fn of(file: &ObjectMeta) -> Self {
         Self {
             location: file.location.clone(),
@@ -61,15 +63,31 @@ impl FooterKey {
             modified_ms: file.last_modified.timestamp_millis(),
         }
     }
+
+    /// Whether every other version of the file has another identity.
+    pub(crate) fn is_told_apart(&self) -> bool {
+        self.etag.is_some()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(location: &str, etag: Option<&str>) -> Self {
+        Self {
+            location: Path::from(location),
+            etag: etag.map(str::to_owned),
+            size: 1 << 20,
+            modified_ms: 0,
+        }
+    }
 }
 
 impl FileStore {
-    /// Wraps `store`, whose root is the catalog's root.
+    /// Wraps `store`, whose root is the catalog's root; at most `ranges_bytes` of what is read are kept.
     pub(crate) fn new(
         catalog: &str,
         store: Arc<dyn ObjectStore>,
         listing_ttl: Duration,
         local_root: Option<PathBuf>,
+        ranges_bytes: usize,
     ) -> Self {
         Self {
             catalog: catalog.to_owned(),
@@ -78,6 +96,7 @@ impl FileStore {
             local_root,
             listings: BoundedCache::new(LISTING_CACHE_BYTES_MAX),
             footers: BoundedCache::new(FOOTER_CACHE_BYTES_MAX),
+            ranges: RangeCache::new(ranges_bytes),
         }
     }
 
@@ -135,16 +154,16 @@ impl FileStore {
         }
         let footer = Arc::new(footer::load(self, file, metrics).await?);
         self.footers
-            .insert(FooterKey::of(file), Arc::clone(&footer), footer.memory_bytes());
+            .insert(FileVersion::of(file), Arc::clone(&footer), footer.memory_bytes());
         Ok(footer)
     }
 
     /// The footer of `file` if it is cached.
     pub(crate) fn cached_footer(&self, file: &ObjectMeta) -> Option<Arc<Footer>> {
-        self.footers.get(&FooterKey::of(file))
+        self.footers.get(&FileVersion::of(file))
     }
 
-    /// Reads one range of the listed version of `file`.
+    /// One range of the listed version of `file`: kept from before, or read now.
     ///
     /// Errors: `Changed` when the file is another one now, `InvalidData` when it ends before the range does.
     pub(crate) async fn range(
@@ -153,9 +172,52 @@ impl FileStore {
         range: Range<u64>,
         metrics: Option<&ReadMetrics>,
     ) -> Result<Bytes> {
-        if range.is_empty() {
-            return Ok(Bytes::new());
+        match self.kept(file, &range, metrics) {
+            Some(bytes) => Ok(bytes),
+            None => self.fetch(file, range, metrics).await,
         }
+    }
+
+    /// Several ranges: of those that are not kept close ones are read by one request, a few requests at a time.
+    pub(crate) async fn ranges(
+        &self,
+        file: &ObjectMeta,
+        ranges: &[Range<u64>],
+        metrics: Option<&ReadMetrics>,
+    ) -> Result<Vec<Bytes>> {
+        let mut found: Vec<Option<Bytes>> = ranges
+            .iter()
+            .map(|range| self.kept(file, range, metrics))
+            .collect();
+        let missing = ranges.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let missing: Vec<Range<u64>> = missing.map(|(range, _)| range.clone()).collect();
+        let fetch = |range| self.fetch(file, range, metrics);
+        let fetched = coalesce_ranges(&missing, fetch, COALESCE_BYTES).await?;
+        let places = found.iter_mut().filter(|found| found.is_none());
+        for (place, bytes) in places.zip(fetched) {
+            *place = Some(bytes);
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// A range that is kept; an empty one always is.
+    fn kept(&self, file: &ObjectMeta, range: &Range<u64>, metrics: Option<&ReadMetrics>) -> Option<Bytes> {
+        if range.is_empty() {
+            return Some(Bytes::new());
+        }
+        let bytes = self.ranges.get(&FileVersion::of(file), range)?;
+        if let Some(hits) = metrics.and_then(|metrics| metrics.cache_hits.as_ref()) {
+            hits.add(1);
+        }
+        Some(bytes)
+    }
+
+    async fn fetch(
+        &self,
+        file: &ObjectMeta,
+        range: Range<u64>,
+        metrics: Option<&ReadMetrics>,
+    ) -> Result<Bytes> {
         if range.end > file.size {
             let detail = format!(
                 "It points to byte {}, but has only {} bytes.",
@@ -167,6 +229,7 @@ impl FileStore {
             // Before it is sent: one that is dropped in the middle has reached the store.
             metrics.requests.add(1);
         }
+        let start = range.start;
         let request = self.request(file, range);
         let bytes = match metrics {
             Some(metrics) => counting_tries(metrics, request).await,
@@ -175,22 +238,12 @@ impl FileStore {
         if let Some(metrics) = metrics {
             metrics.bytes.add(bytes.as_ref().map_or(0, Bytes::len));
         }
-        if let Err(error) = &bytes
-            && error.kind() == ErrorKind::Changed
-        {
-            self.forget(&file.location);
+        match &bytes {
+            Ok(bytes) => self.ranges.insert(&FileVersion::of(file), start, bytes),
+            Err(error) if error.kind() == ErrorKind::Changed => self.forget(&file.location),
+            Err(_) => {}
         }
         bytes
-    }
-
-    /// Reads several ranges, close ones by one request, a few requests at a time.
-    pub(crate) async fn ranges(
-        &self,
-        file: &ObjectMeta,
-        ranges: &[Range<u64>],
-        metrics: Option<&ReadMetrics>,
-    ) -> Result<Vec<Bytes>> {
-        coalesce_ranges(ranges, |range| self.range(file, range, metrics), COALESCE_BYTES).await
     }
 
     async fn request(&self, file: &ObjectMeta, range: Range<u64>) -> Result<Bytes> {
@@ -265,11 +318,13 @@ impl FileStore {
         let Some(place) = place else {
             self.listings.retain(|_| false);
             self.footers.retain(|_| false);
+            self.ranges.retain(|_| false);
             return;
         };
         self.listings.retain(|known| known != place);
-        self.footers
-            .retain(|footer| !footer.location.prefix_matches(place.root.path()));
+        let is_elsewhere = |file: &FileVersion| !file.location.prefix_matches(place.root.path());
+        self.footers.retain(is_elsewhere);
+        self.ranges.retain(is_elsewhere);
     }
 }
 

@@ -29,6 +29,7 @@ mod options;
 mod partitions;
 mod provider;
 mod pruning;
+mod ranges;
 mod reader;
 mod sample;
 mod schema;

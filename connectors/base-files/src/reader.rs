@@ -1,6 +1,6 @@
 //! The seam between DataFusion's Parquet scan and the store: every byte it gets comes through here.
 //!
-//! A block cache would fit into [`GuardedReader`]; so would encryption.
+//! Encryption would fit into [`GuardedReader`].
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use causeway_spi::{ConnectorError, ReadMetrics, cache_hits, source_timeout, with_source_timeout};
+use causeway_spi::{ConnectorError, ReadMetrics, source_timeout, with_source_timeout};
 use datafusion::common::Result as DataFusionResult;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
@@ -81,7 +81,7 @@ impl GuardedReader {
     fn metrics(&mut self) -> ReadMetrics {
         let (set, partition) = (&self.metrics_set, self.partition);
         self.metrics
-            .get_or_insert_with(|| ReadMetrics::new(set, partition))
+            .get_or_insert_with(|| ReadMetrics::new(set, partition).with_cache_hits(set, partition))
             .clone()
     }
 }
@@ -112,9 +112,10 @@ impl AsyncFileReader for GuardedReader {
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         let metrics = self.metrics();
-        let hits = cache_hits(&self.metrics_set, self.partition);
         async move {
-            hits.add(usize::from(self.files.cached_footer(&self.file).is_some()));
+            if let Some(hits) = &metrics.cache_hits {
+                hits.add(usize::from(self.files.cached_footer(&self.file).is_some()));
+            }
             let footer = self.files.footer(&self.file, Some(&metrics));
             let footer = with_source_timeout(self.source_timeout, footer)
                 .await

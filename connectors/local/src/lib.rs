@@ -62,6 +62,8 @@ impl ConnectorOptions for LocalOptions {
             cache_ttl: self.cache_ttl,
             tables,
             local_root: Some(root),
+            // The system keeps what is read of them.
+            kept_bytes: 0,
         };
         Ok(Arc::new(FilesConnector::new(
             catalog,

@@ -24,6 +24,8 @@ use crate::store::S3Store;
 
 /// Requests of one catalog under way at once.
 const REQUESTS_MAX: usize = 64;
+/// Most MiB of objects that may be kept.
+const CACHE_MEMORY_MAX: usize = 1 << 20;
 /// The region of the client that is made for its errors only.
 const PROBE_REGION: &str = "us-east-1";
 /// Bytes of a key of SSE-C.
@@ -63,6 +65,10 @@ pub struct S3Options {
     /// How long listings are believed, up to 24h; `REFRESH` forgets them at once.
     #[serde(default = "default_cache_ttl", deserialize_with = "deserialize_duration")]
     pub cache_ttl: Duration,
+    /// Memory for what has been read of the objects, in MiB, up to 1048576: a version of an object is not read twice as long as
+    /// it is kept. 0 keeps nothing.
+    #[serde(default = "default_cache_memory")]
+    pub cache_memory: usize,
     /// Tables that are described instead of found.
     #[serde(default)]
     pub tables: Vec<FileTableOptions>,
@@ -91,6 +97,11 @@ pub struct S3Options {
     pub sse_customer_key: Option<Secret>,
 }
 
+/// MiB of objects that are kept.
+fn default_cache_memory() -> usize {
+    256
+}
+
 fn default_cache_ttl() -> Duration {
     CACHE_TTL_DEFAULT
 }
@@ -108,6 +119,7 @@ impl ConnectorOptions for S3Options {
             cache_ttl: self.cache_ttl,
             tables,
             local_root: None,
+            kept_bytes: self.cache_memory << 20,
         };
         let settings = Settings {
             catalog: catalog.to_owned(),
@@ -148,6 +160,9 @@ impl S3Options {
         }
         self.validate_credentials(&mut problems);
         problems.extend(check_cache_ttl(self.cache_ttl).err());
+        if self.cache_memory > CACHE_MEMORY_MAX {
+            problems.push(format!("cache_memory must be at most {CACHE_MEMORY_MAX}"));
+        }
         match DeclaredTables::check(&self.tables) {
             Ok(tables) if problems.is_empty() => Ok(tables),
             tables => {
@@ -264,6 +279,7 @@ pub(crate) mod tests {
             secret_access_key: Some(Secret::new("secret")),
             session_token: None,
             cache_ttl: CACHE_TTL_DEFAULT,
+            cache_memory: default_cache_memory(),
             tables: Vec::new(),
             profile: None,
             role_arn: None,

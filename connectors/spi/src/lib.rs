@@ -44,7 +44,7 @@ pub use operator::{
     Aggregate, AggregateFunction, Aggregation, Derived, Join, JoinKind, Operator, OperatorNote, Operators,
     SortKey, TopN,
 };
-pub use scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, ScanFilter, Split, cache_hits};
+pub use scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, ScanFilter, Split};
 pub use scan_exec::{ScanExec, ScanMode};
 pub use secret::Secret;
 pub use settings::{ScanSettings, bound_key_lists, engine_settings};

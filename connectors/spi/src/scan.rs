@@ -134,11 +134,6 @@ impl ReadContext {
     }
 }
 
-/// Counts the answers that a connector remembers from before, while it reads: what is not asked again.
-pub fn cache_hits(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Count {
-    MetricBuilder::new(metrics).counter(CACHE_HITS, partition)
-}
-
 /// What a connector counts while it reads; rows and time are counted by the leaf.
 #[derive(Debug, Clone)]
 pub struct ReadMetrics {
@@ -148,6 +143,8 @@ pub struct ReadMetrics {
     pub retries: Count,
     /// Bytes of values received, before they became Arrow.
     pub bytes: Count,
+    /// Answers remembered from before, which are not asked for again; absent where a connector remembers none.
+    pub cache_hits: Option<Count>,
 }
 
 impl ReadMetrics {
@@ -157,6 +154,14 @@ impl ReadMetrics {
             requests: MetricBuilder::new(metrics).counter(REQUESTS, partition),
             retries: MetricBuilder::new(metrics).counter(RETRIES, partition),
             bytes: MetricBuilder::new(metrics).counter(SOURCE_BYTES, partition),
+            cache_hits: None,
         }
+    }
+
+    /// Counts what is remembered as well.
+    #[must_use]
+    pub fn with_cache_hits(mut self, metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        self.cache_hits = Some(MetricBuilder::new(metrics).counter(CACHE_HITS, partition));
+        self
     }
 }

@@ -50,9 +50,7 @@ fn hidden_grouping_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
             if !keys.contains(&column) {
                 return Expr::Column(column);
             }
-            let function = Arc::new(ScalarUDF::from(Term::new()));
-            let term = ScalarFunction::new_udf(function, vec![Expr::Column(column)]);
-            Expr::ScalarFunction(term).alias_qualified(qualifier.cloned(), field.name())
+            hidden(Expr::Column(column)).alias_qualified(qualifier.cloned(), field.name())
         });
         let projection = Projection::try_new(columns.collect(), Arc::clone(&aggregate.input))?;
         aggregate.input = Arc::new(LogicalPlan::Projection(projection));
@@ -154,20 +152,14 @@ fn opaque(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if op.supports_propagation() && (is_shared(&left, schema) || is_shared(&right, schema)) =>
         {
-            let hidden = |term: Box<Expr>| match is_shared(&term, schema) {
-                true => {
-                    let function = Arc::new(ScalarUDF::from(Term::new()));
-                    Box::new(Expr::ScalarFunction(ScalarFunction::new_udf(
-                        function,
-                        vec![*term],
-                    )))
-                }
+            let hide = |term: Box<Expr>| match is_shared(&term, schema) {
+                true => Box::new(hidden(*term)),
                 false => term,
             };
             Transformed::yes(Expr::BinaryExpr(BinaryExpr {
-                left: hidden(left),
+                left: hide(left),
                 op,
-                right: hidden(right),
+                right: hide(right),
             }))
         }
         other => Transformed::no(other),
@@ -200,6 +192,12 @@ fn is_injective(from: &DataType, to: &DataType) -> bool {
                 | (Float32, Float64)
                 | (Date32, Timestamp(..))
         )
+}
+
+/// `term`, which the engine does not look into.
+pub(super) fn hidden(term: Expr) -> Expr {
+    let function = Arc::new(ScalarUDF::from(Term::new()));
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![term]))
 }
 
 /// Its argument, which the engine does not look into.

@@ -15,6 +15,7 @@ mod filter_places;
 mod floats;
 mod functions;
 mod identifiers;
+mod in_lists;
 mod literals;
 mod moments;
 mod names;
@@ -149,6 +150,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(moments::IntervalOrder));
     rules.push(Arc::new(rounding::RoundingCasts));
     rules.push(Arc::new(zeros::EqualZeros));
+    rules.push(Arc::new(in_lists::ListsApart));
     rules.push(Arc::new(checked::CheckedConstants));
     rules
 }

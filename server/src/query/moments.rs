@@ -269,7 +269,7 @@ fn compared(date: &Expr, op: Operator, timestamp: &Expr) -> Option<Expr> {
 /// Whether Arrow's own text of such a value is not PostgreSQL's.
 fn is_shown(data_type: &DataType) -> bool {
     match data_type {
-        DataType::Timestamp(..) | DataType::Interval(_) => true,
+        DataType::Date32 | DataType::Timestamp(..) | DataType::Interval(_) => true,
         DataType::Float32 | DataType::Float64 | DataType::Struct(_) => true,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
         list => list.is_list(),

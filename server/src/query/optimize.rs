@@ -79,6 +79,24 @@ fn is_constant_above_groups(plan: &LogicalPlan) -> bool {
             .any(|part| !part.any_column_refs())
 }
 
+/// Whether `plan` filters the one row of an aggregate without groups, perhaps with others between. The rule makes one of their
+/// conditions, which may be false by itself, and such a one it would move below the aggregate.
+fn is_above_one_row(plan: &LogicalPlan) -> bool {
+    if !matches!(plan, LogicalPlan::Filter(_)) {
+        return false;
+    }
+    let mut plan = plan;
+    loop {
+        plan = match plan {
+            LogicalPlan::Filter(inner) => inner.input.as_ref(),
+            LogicalPlan::Projection(inner) => inner.input.as_ref(),
+            LogicalPlan::SubqueryAlias(inner) => inner.input.as_ref(),
+            LogicalPlan::Aggregate(aggregate) => return aggregate.group_expr.is_empty(),
+            _ => return false,
+        };
+    }
+}
+
 #[derive(Debug)]
 struct Stoppable {
     rule: Arc<dyn OptimizerRule + Send + Sync>,
@@ -98,7 +116,7 @@ impl OptimizerRule for Stoppable {
         check(&self.over)?;
         let is_wrong = match self.rule.name() {
             SINGLE_DISTINCT => sums_numerics(&plan),
-            PUSH_DOWN_FILTER => is_constant_above_groups(&plan),
+            PUSH_DOWN_FILTER => is_constant_above_groups(&plan) || is_above_one_row(&plan),
             _ => false,
         };
         if is_wrong {

@@ -179,6 +179,9 @@ impl Rewriter {
                 }
                 _ => None,
             },
+            // Which the engine plans as never NULL, and computes as if it might be.
+            Expr::IsUnknown(inner) => Some(Expr::IsNull(inner.clone())),
+            Expr::IsNotUnknown(inner) => Some(Expr::IsNotNull(inner.clone())),
             Expr::TypedString(typed) => {
                 let span = Span::try_from_sqlparser_span(typed.value.span);
                 match typed.value.value.clone().into_string() {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::Result;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::logical_plan::Union;
 use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, ExactNumberInfo, ObjectName, TimezoneInfo};
 
 /// `numeric` without digits. No value has it: a cast to it keeps a number's digits ([`super::numerics`]).
@@ -17,6 +17,8 @@ pub(super) const NUMERIC_OF_ANY_SCALE: DataType = DataType::Decimal256(76, 38);
 pub(super) fn with_types_of_inputs(plan: LogicalPlan) -> Result<LogicalPlan> {
     match plan {
         LogicalPlan::Union(union) => Ok(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)),
+        // Its rows agree on new ones.
+        LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build(),
         other => other.recompute_schema(),
     }
 }

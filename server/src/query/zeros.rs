@@ -219,6 +219,12 @@ impl ScalarUDFImpl for UnsignedZero {
         Ok(args.first().map(ToString::to_string).unwrap_or_default())
     }
 
+    /// With its casts, which the engine's own names leave out: two keys of a join may differ in them only.
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        let shown: Vec<String> = args.iter().map(ToString::to_string).collect();
+        Ok(format!("unsigned_zero({})", shown.join(", ")))
+    }
+
     fn signature(&self) -> &Signature {
         &self.signature
     }

@@ -198,13 +198,13 @@ async fn a_dimension_of_fifty_rows_prunes_a_partitioned_table_on_s3() {
     let total_bytes = write_days(&s3).await;
     write_dimension(&folder.path().join("files/dimension"));
     let config = Config::new()
-        .s3("lake", &s3, "warehouse/")
+        .s3_with_options("lake", &s3, "warehouse/", "cache_memory = 0")
         .local("files", &folder.path().join("files"));
     let server = Server::start(&config).unwrap();
     let client = server.connect().await.unwrap();
     let sql = "SELECT count(*), sum(e.value) FROM files.public.dimension d \
                JOIN lake.public.events e ON e.day = d.day WHERE d.id % 10 = 0";
-    // Footers and listings are read once and kept.
+    // Footers and listings are read once and kept; the data is not, here.
     client.query(sql).await.unwrap();
 
     store.log().take();

@@ -258,7 +258,7 @@ async fn a_store_has_answered_the_same_requests_and_bytes() {
     write_days(&s3).await;
     write_dimension(&folder.path().join("files/dimension"));
     let config = Config::new()
-        .s3("lake", &s3, "warehouse/")
+        .s3_with_options("lake", &s3, "warehouse/", "cache_memory = 0")
         .local("files", &folder.path().join("files"));
     let server = Server::start(&config).unwrap();
     let mut client = RawClient::connect(server.port()).await.unwrap();
@@ -280,6 +280,30 @@ async fn a_store_has_answered_the_same_requests_and_bytes() {
         requests.len()
     );
     assert!(told.contains(&expected), "{expected} is not in {told}");
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_store_is_not_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, s3) = own_s3(folder.path()).await;
+    write_days(&s3).await;
+    let server = Server::start(&Config::new().s3("lake", &s3, "warehouse/")).unwrap();
+    let mut client = RawClient::connect(server.port()).await.unwrap();
+    let sql = "SELECT count(*), sum(value) FROM lake.public.events WHERE day < '2024-01-11'";
+    client
+        .send_query(&format!("{sql}; SET causeway.receipt = on"))
+        .await
+        .unwrap();
+    client.outcomes().await.unwrap();
+    assert!(!store.log().take().is_empty());
+    client.send_query(sql).await.unwrap();
+    let told = client.outcomes().await.unwrap().swap_remove(0);
+    assert!(store.log().take().is_empty(), "the store was asked again");
+    assert!(told.contains("lake (s3): 0 requests, "), "{told}");
+    assert!(
+        told.contains(" 0 bytes, ") && told.contains(" cache hits; "),
+        "{told}"
+    );
 }
 
 /// The outcomes with `N` for the bytes of tables in memory, which have room for more than they hold.

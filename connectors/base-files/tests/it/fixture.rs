@@ -45,10 +45,31 @@ impl Lake {
         let settings = FilesSettings {
             cache_ttl: ttl,
             tables: DeclaredTables::check(tables).unwrap(),
-            local_root: None,
+            ..FilesSettings::default()
         };
+        Self::with_settings(store, settings)
+    }
+
+    /// A listing is believed for an hour, and so much of what is read is kept.
+    pub(crate) fn keeping(store: Arc<dyn ObjectStore>, kept_bytes: usize) -> Self {
+        let settings = FilesSettings {
+            cache_ttl: Duration::from_secs(3600),
+            kept_bytes,
+            ..FilesSettings::default()
+        };
+        Self::with_settings(store, settings)
+    }
+
+    fn with_settings(store: Arc<dyn ObjectStore>, settings: FilesSettings) -> Self {
         let connector = FilesConnector::new("lake", "memory", Arc::clone(&store), Path::default(), settings);
         Self { store, connector }
+    }
+
+    /// A session over a table `t` of this file, of which nothing is kept.
+    pub(crate) async fn over_file(file: Vec<u8>) -> SessionContext {
+        let lake = Self::new();
+        lake.put("t/0.parquet", file).await;
+        lake.session(&["t"]).await
     }
 
     /// Nothing is cached, and these tables are declared.
@@ -166,6 +187,7 @@ pub(crate) struct Counted {
     pub(crate) pages_pruned: usize,
     pub(crate) bloom_pruned: usize,
     pub(crate) requests: usize,
+    pub(crate) cache_hits: usize,
     pub(crate) bytes: usize,
     pub(crate) rows: usize,
 }
@@ -212,6 +234,7 @@ fn count(plan: &Arc<dyn ExecutionPlan>, column: &str, counted: &mut Counted) {
             "page_index_pages_pruned" => counted.pages_pruned += pruned,
             "row_groups_pruned_bloom_filter" => counted.bloom_pruned += pruned,
             "requests" => counted.requests += matched,
+            "cache_hits" => counted.cache_hits += matched,
             "source_bytes" => counted.bytes += matched,
             "output_rows" => counted.rows += matched,
             _ => {}

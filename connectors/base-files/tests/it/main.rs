@@ -7,6 +7,7 @@ mod changes;
 mod deadlines;
 mod declared;
 mod fixture;
+mod kept;
 mod laws;
 mod layout;
 mod many;

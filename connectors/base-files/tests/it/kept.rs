@@ -1,0 +1,109 @@
+//! What has been read is not read again, as long as it is the same version of the file.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use causeway_spi::{Connector, ErrorKind};
+use object_store::memory::InMemory;
+use parquet::file::properties::WriterProperties;
+
+use crate::fixture::{Lake, counted, ours, parquet, rows};
+use crate::store::Swapping;
+
+const ROWS: i64 = 50_000;
+
+fn number(id: i64) -> i64 {
+    id * 31 % 1009
+}
+
+/// Rows of a number, a text and another number, in row groups of ten thousand.
+fn file(first: i64) -> Vec<u8> {
+    let ids = (first..first + ROWS).collect::<Vec<_>>();
+    let names: Vec<String> = ids
+        .iter()
+        .map(|id| format!("name {}", id * 7919 % 100_003))
+        .collect();
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(ids.iter().copied().map(number)));
+    let batch = RecordBatch::try_from_iter([
+        ("id", Arc::new(Int64Array::from(ids)) as ArrayRef),
+        ("name", Arc::new(StringArray::from(names)) as ArrayRef),
+        ("number", numbers),
+    ])
+    .unwrap();
+    let groups = WriterProperties::builder().set_max_row_group_row_count(Some(10_000));
+    parquet(&batch, groups.build())
+}
+
+#[tokio::test]
+async fn the_same_ranges_are_read_once() {
+    let store = Arc::new(Swapping::counting(Arc::new(InMemory::new())));
+    let lake = Lake::keeping(Arc::clone(&store) as _, 64 << 20);
+    lake.put("t/0.parquet", file(0)).await;
+    let session = lake.session(&["t"]).await;
+    let sql = "SELECT sum(id), min(name), count(*) FROM t WHERE id < 30000";
+    let (first, cold) = counted(&session, sql, "name").await;
+    assert_eq!(first, ["449985000|name 0|30000"]);
+    assert!(cold.requests > 0 && cold.bytes > 0, "{cold:?}");
+    let asked = store.counts();
+    let (second, warm) = counted(&session, sql, "name").await;
+    assert_eq!(first, second);
+    assert_eq!((warm.requests, warm.bytes), (0, 0), "{warm:?}");
+    assert!(warm.cache_hits >= cold.requests, "{warm:?}");
+    assert_eq!(store.counts(), asked, "the store was asked");
+    // Another column is read, the others are not again.
+    let both = "SELECT sum(id), sum(number), count(name) FROM t WHERE id < 30000";
+    let (_, more) = counted(&session, both, "name").await;
+    let (_, whole) = counted(&Lake::over_file(file(0)).await, both, "name").await;
+    assert!(
+        more.requests > 0 && more.bytes * 2 < whole.bytes,
+        "{more:?} of {whole:?}"
+    );
+    // What is forgotten is read again.
+    lake.connector.refresh(None).await.unwrap();
+    let session = lake.session(&["t"]).await;
+    let (third, again) = counted(&session, sql, "name").await;
+    assert_eq!((third, again.bytes), (first, cold.bytes));
+}
+
+#[tokio::test]
+async fn another_version_of_a_file_is_never_answered_from_the_old_one() {
+    let lake = Lake::keeping(Arc::new(InMemory::new()), 64 << 20);
+    lake.put("t/0.parquet", file(0)).await;
+    let sql = "SELECT sum(id) FROM t WHERE id > 10";
+    let before = rows(&lake.session(&["t"]).await, sql).await.unwrap();
+    lake.put("t/0.parquet", file(1)).await;
+    // The listed version is whole in memory; a column that is not is that of another version, which is told.
+    assert_eq!(rows(&lake.session(&["t"]).await, sql).await.unwrap(), before);
+    let error = rows(&lake.session(&["t"]).await, "SELECT sum(number) FROM t")
+        .await
+        .unwrap_err();
+    assert_eq!(ours(&error).kind(), ErrorKind::Changed, "{error:?}");
+    let after = rows(&lake.session(&["t"]).await, sql).await.unwrap();
+    assert_ne!(before, after);
+    assert_eq!(after, rows(&Lake::over_file(file(1)).await, sql).await.unwrap());
+}
+
+#[tokio::test]
+async fn too_little_memory_changes_no_answer() {
+    let numbers: i64 = (0..4 * ROWS).map(number).sum();
+    for kept_bytes in [0, 1_000, 100_000, 1_000_000] {
+        let lake = Lake::keeping(Arc::new(InMemory::new()), kept_bytes);
+        for number in 0..4 {
+            lake.put(&format!("t/{number}.parquet"), file(number * ROWS))
+                .await;
+        }
+        let session = lake.session(&["t"]).await;
+        for _ in 0..3 {
+            let found = rows(
+                &session,
+                "SELECT count(*), sum(id), max(name), sum(number) FROM t",
+            )
+            .await;
+            assert_eq!(
+                found.unwrap(),
+                [format!("200000|19999900000|name 99999|{numbers}")],
+                "{kept_bytes}"
+            );
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! IN lists that DataFusion would merge into one that means something else.
+//!
+//! Its simplifier takes `x IN (..)` beside another one for sets: of `x IN (1) AND x IN (2)` nothing is left, which is false,
+//! though NULL for a NULL; `x NOT IN (1) OR x NOT IN (2)` is true to it, also for a NULL; a NULL in a list is an element like
+//! others; and elements with columns are told apart by their text. So lists with columns become comparisons, and lists that
+//! must not meet are over terms that it does not take for the same.
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, disjunction, split_binary_owned};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::checked::hidden;
+
+/// Keeps lists apart. Runs after types are made equal.
+#[derive(Debug)]
+pub(super) struct ListsApart;
+
+impl AnalyzerRule for ListsApart {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let rewritten = plan.transform_up_with_subqueries(|plan| {
+            if matches!(plan, LogicalPlan::TableScan(_)) {
+                return Ok(Transformed::no(plan));
+            }
+            let filters = matches!(plan, LogicalPlan::Filter(_));
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                if !expr.exists(|part| Ok(matches!(part, Expr::InList(_)) || is_chain(part)))? {
+                    return Ok(Transformed::no(expr));
+                }
+                let name = names.save(&expr);
+                let compared = expr.transform_up(|expr| Ok(with_comparisons(expr)))?;
+                let mut is_condition = filters;
+                let apart = compared.transform_data(|expr| {
+                    expr.transform_down(|expr| apart(expr, std::mem::take(&mut is_condition)))
+                })?;
+                Ok(match apart.transformed {
+                    true => apart.update_data(|expr| name.restore(expr)),
+                    false => apart,
+                })
+            })
+        })?;
+        Ok(rewritten.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "lists_apart"
+    }
+}
+
+fn is_chain(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::BinaryExpr(BinaryExpr {
+            op: Operator::And | Operator::Or,
+            ..
+        })
+    )
+}
+
+/// `x IN (1, y)` as `x IN (1) OR x = y`.
+fn with_comparisons(expr: Expr) -> Transformed<Expr> {
+    let Expr::InList(InList { expr, list, negated }) = expr else {
+        return Transformed::no(expr);
+    };
+    if expr.is_volatile() || !list.iter().any(Expr::any_column_refs) {
+        return Transformed::no(Expr::InList(InList { expr, list, negated }));
+    }
+    let (columns, list): (Vec<Expr>, Vec<Expr>) = list.into_iter().partition(Expr::any_column_refs);
+    let term = (*expr).clone();
+    let compared = columns.into_iter().map(|column| match negated {
+        true => term.clone().not_eq(column),
+        false => term.clone().eq(column),
+    });
+    let mut parts: Vec<Expr> = compared.collect();
+    if !list.is_empty() {
+        parts.push(Expr::InList(InList { expr, list, negated }));
+    }
+    let joined = match negated {
+        true => conjunction(parts),
+        false => disjunction(parts),
+    };
+    // There is a part for each element.
+    Transformed::yes(joined.unwrap_or_default())
+}
+
+/// A chain of AND or OR in which no two lists over the same term meet. Of conditions of a WHERE, false and NULL are alike.
+fn apart(expr: Expr, is_condition: bool) -> Result<Transformed<Expr>> {
+    let op = match &expr {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) if is_chain(&expr) => *op,
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let mut seen: Vec<(Expr, usize)> = Vec::new();
+    let mut changed = false;
+    let mut parts = split_binary_owned(expr, op);
+    let lists = parts.iter().filter_map(|part| list_of(part, op));
+    let differ =
+        |list: &List<'_>| op == Operator::Or || !is_condition || (list.negated && list.may_hold_null);
+    let differing: Vec<Expr> = lists.filter(differ).map(|list| list.term.clone()).collect();
+    for part in &mut parts {
+        let Some(list) = list_of(part, op).filter(|list| differing.contains(list.term)) else {
+            continue;
+        };
+        let term = list.term.clone();
+        let Some((_, times)) = seen.iter_mut().find(|(known, _)| *known == term) else {
+            seen.push((term, 0));
+            continue;
+        };
+        *times += 1;
+        changed = true;
+        let other = (0..*times).fold(term.clone(), |term, _| hidden(term));
+        *part = replaced(std::mem::take(part), &term, &other)?;
+    }
+    let joined = match op {
+        Operator::And => conjunction(parts),
+        _ => disjunction(parts),
+    };
+    Ok(Transformed::new_transformed(joined.unwrap_or_default(), changed))
+}
+
+/// A part of a chain that is a list, or may become one.
+struct List<'a> {
+    term: &'a Expr,
+    negated: bool,
+    may_hold_null: bool,
+}
+
+fn list_of(part: &Expr, op: Operator) -> Option<List<'_>> {
+    let found = match part {
+        Expr::InList(list) => List {
+            term: &list.expr,
+            negated: list.negated,
+            may_hold_null: list
+                .list
+                .iter()
+                .any(|item| !matches!(item, Expr::Literal(value, _) if !value.is_null())),
+        },
+        Expr::Not(inner) => {
+            let inner = list_of(inner, op)?;
+            List {
+                negated: !inner.negated,
+                ..inner
+            }
+        }
+        // Of such comparisons the simplifier makes a list.
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Or,
+            right,
+        }) if op == Operator::And => {
+            let (left, right) = (equal_to(left)?, equal_to(right)?);
+            if left.term != right.term {
+                return None;
+            }
+            List {
+                may_hold_null: left.may_hold_null || right.may_hold_null,
+                ..left
+            }
+        }
+        _ => return None,
+    };
+    // Those that are joined as sets are joined rightly.
+    let is_union = op == Operator::Or && !found.negated;
+    (!is_union && found.term.any_column_refs()).then_some(found)
+}
+
+/// `x = 1`, `x IN (1)`, or several of them joined by OR.
+fn equal_to(part: &Expr) -> Option<List<'_>> {
+    match part {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) => {
+            let (term, value) = match (left.any_column_refs(), right.any_column_refs()) {
+                (true, false) => (left, right),
+                (false, true) => (right, left),
+                _ => return None,
+            };
+            Some(List {
+                term,
+                negated: false,
+                may_hold_null: !matches!(value.as_ref(), Expr::Literal(value, _) if !value.is_null()),
+            })
+        }
+        other => list_of(other, Operator::And).filter(|list| !list.negated),
+    }
+}
+
+/// `part` with `other` in the place of `term`.
+fn replaced(part: Expr, term: &Expr, other: &Expr) -> Result<Expr> {
+    let rewritten = part.transform_down(|expr| {
+        Ok(match expr == *term {
+            true => Transformed::new(other.clone(), true, TreeNodeRecursion::Jump),
+            false => Transformed::no(expr),
+        })
+    })?;
+    Ok(rewritten.data)
+}
