@@ -41,6 +41,7 @@ mod soft_limits;
 mod sort_keys;
 mod sorts;
 mod syntax;
+mod text_aggregates;
 mod types;
 mod typing;
 mod views;
@@ -138,6 +139,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(set_operations::CopiesOfRows),
         Arc::new(single_value::SingleValues),
+        Arc::new(text_aggregates::TextsInOrders),
         Arc::new(sort_keys::KeysOfDistinctOn),
         Arc::new(moments::MomentArithmetic),
         Arc::new(moments::IntervalAggregates),
