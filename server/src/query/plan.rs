@@ -87,6 +87,11 @@ impl Prepared {
         Ok(with_names(analyzed.schema().as_arrow(), &self.names))
     }
 
+    /// Whether it is an EXPLAIN.
+    pub fn explains(&self) -> bool {
+        self.explain.is_some()
+    }
+
     /// With a receipt at its end, or without.
     #[must_use]
     pub fn receipt(mut self, wanted: bool) -> Self {

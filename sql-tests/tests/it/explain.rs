@@ -2,6 +2,7 @@
 //! `cases/plans`.
 
 use causeway_sql_tests::config::Config;
+use causeway_sql_tests::raw_client::RawClient;
 use causeway_sql_tests::server::Server;
 use serde_json::Value;
 use tokio_postgres::NoTls;
@@ -83,5 +84,15 @@ fn collect<'a>(node: &'a Value, nodes: &mut Vec<&'a Value>) {
     nodes.push(node);
     for child in node["Plans"].as_array().into_iter().flatten() {
         collect(child, nodes);
+    }
+}
+
+#[tokio::test]
+async fn the_tag_of_an_explain_counts_no_rows() {
+    let server = Server::start(&Config::new()).unwrap();
+    let mut client = RawClient::connect(server.port()).await.unwrap();
+    for sql in ["EXPLAIN SELECT 1", "EXPLAIN (ANALYZE, FORMAT JSON) SELECT 1"] {
+        client.send_query(sql).await.unwrap();
+        assert_eq!(client.outcomes().await.unwrap(), ["EXPLAIN"], "{sql}");
     }
 }

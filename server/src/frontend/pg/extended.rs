@@ -319,7 +319,7 @@ impl Connection {
         }
         match self.send(&mut running, &portal.formats, rows_max, limits).await {
             Ok((rows, true)) => {
-                self.complete(format!("SELECT {rows}"));
+                self.complete(running.tag(rows));
                 Ok(())
             }
             Ok((_, false)) => {

@@ -122,6 +122,7 @@ impl Connection {
         let tracked = Arc::clone(&prepared.tracked);
         tracked.start();
         let set_config = Arc::clone(&prepared.set_config);
+        let explains = prepared.explains();
         let prepared = prepared.receipt(self.session.settings.receipt());
         let handle = self
             .on_planner(limits, move |token| query::start(prepared, token))
@@ -131,6 +132,7 @@ impl Connection {
             self.endpoint.engine.forget_if_changed(error, &tables);
         })?;
         Ok(Running {
+            explains,
             query_id,
             tracked,
             tables,

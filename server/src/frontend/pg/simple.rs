@@ -99,13 +99,14 @@ impl Connection {
                     &mut self.out,
                     &PgWireBackendMessage::RowDescription(row_description(&running.columns, &[])),
                 );
-                self.send(&mut running, &[], 0, limits).await
+                let sent = self.send(&mut running, &[], 0, limits).await;
+                sent.map(|(rows, _)| running.tag(rows))
             }
             Err(error) => Err(at_literal(error, sql).into()),
         };
         match outcome {
-            Ok((rows, _)) => {
-                self.complete(format!("SELECT {rows}"));
+            Ok(tag) => {
+                self.complete(tag);
                 Ok(())
             }
             Err(Failure::Query(error)) => Err(told(error, sql, &query_id).into()),

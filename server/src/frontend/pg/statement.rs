@@ -69,6 +69,8 @@ pub(super) enum PortalState {
 
 /// A query that runs, and how much of it was sent.
 pub(super) struct Running {
+    /// Whether it is an EXPLAIN, whose rows nobody counts.
+    pub(super) explains: bool,
     pub(super) query_id: Arc<str>,
     pub(super) tracked: Arc<Tracked>,
     pub(super) tables: Vec<causeway_spi::TableName>,
@@ -106,6 +108,16 @@ impl Sent {
     pub(super) fn note(&mut self, tracked: &Tracked) {
         let Self { rows, bytes } = std::mem::take(self);
         tracked.sent(rows, bytes);
+    }
+}
+
+impl Running {
+    /// The command tag once it has returned its last `rows` rows.
+    pub(super) fn tag(&self, rows: usize) -> String {
+        match self.explains {
+            true => "EXPLAIN".to_owned(),
+            false => format!("SELECT {rows}"),
+        }
     }
 }
 
