@@ -4,6 +4,7 @@ use causeway_sql_tests::client::Client;
 use causeway_sql_tests::server::Server;
 use causeway_sql_tests::services::Services;
 use causeway_sql_tests::tpch::{Placement, Tpch, answer, query, query_names};
+use serde_json::Value;
 
 const SCALE: f64 = 0.01;
 
@@ -79,4 +80,53 @@ async fn connect(server: &Server, pushdown: &str) -> Client {
 async fn check(client: &Client, tpch: &Tpch, name: &str) -> anyhow::Result<()> {
     let rows = client.query(&tpch.sql(&query(name)?)).await?;
     answer(name)?.check(&rows.rows, order_by(name))
+}
+
+/// The least share of conditions that MySQL decides.
+const PUSHED_SHARE_MIN: f64 = 0.9;
+
+/// Conditions on one table each, of all queries together.
+#[derive(Debug, Default)]
+struct Conditions {
+    /// Those that MySQL decides, alone or before the engine does.
+    pushed: Vec<String>,
+    /// The others.
+    kept: Vec<String>,
+}
+
+impl Conditions {
+    fn add(&mut self, node: &Value) {
+        for filter in node["Filters"].as_array().into_iter().flatten() {
+            let text = format!("{} -- {}", filter["Filter"], filter["Reason"]);
+            match filter["Verdict"].as_str().unwrap() {
+                "declined" => self.kept.push(text),
+                _ => self.pushed.push(text),
+            }
+        }
+        for child in node["Plans"].as_array().into_iter().flatten() {
+            self.add(child);
+        }
+    }
+}
+
+#[tokio::test]
+async fn mysql_decides_nearly_every_condition() {
+    let Some(services) = Services::from_env() else {
+        return;
+    };
+    let tpch = Tpch::load(&services, Placement::AllInMySql, SCALE).await.unwrap();
+    let server = Server::start(&tpch.config()).unwrap();
+    let client = connect(&server, "on").await;
+    let mut conditions = Conditions::default();
+    for name in query_names().unwrap() {
+        let sql = format!("EXPLAIN (FORMAT JSON) {}", tpch.sql(&query(&name).unwrap()));
+        let text = client.query(&sql).await.unwrap().text();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        conditions.add(&document[0]["Plan"]);
+    }
+    let (pushed, kept) = (conditions.pushed.len(), conditions.kept.len());
+    let share = pushed as f64 / (pushed + kept) as f64;
+    println!("{pushed} of {} conditions are pushed", pushed + kept);
+    assert!(pushed > 60, "{conditions:#?}");
+    assert!(share >= PUSHED_SHARE_MIN, "{share:.2}: {:#?}", conditions.kept);
 }
