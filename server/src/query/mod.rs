@@ -28,6 +28,7 @@ mod parameters;
 mod parse;
 mod places;
 mod plan;
+mod prefixes;
 mod projections;
 mod provider;
 mod receipt;
@@ -152,6 +153,7 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(moments::IntervalOrder));
     rules.push(Arc::new(rounding::RoundingCasts));
     rules.push(Arc::new(zeros::EqualZeros));
+    rules.push(Arc::new(prefixes::Prefixes));
     rules.push(Arc::new(in_lists::ListsApart));
     rules.push(Arc::new(checked::CheckedConstants));
     rules
