@@ -11,6 +11,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Span};
 
 use crate::sqlstate::SqlState;
+pub(crate) use engine::correlated;
 use engine::from_engine;
 
 /// The result of everything a client can cause.

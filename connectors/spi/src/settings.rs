@@ -44,7 +44,10 @@ const LOOKUP_KEYS_BYTES_MAX: usize = 32 << 20;
 /// Joins hand up to [`LOOKUP_KEYS_MAX`] keys to leaves that can look them up; DataFusion's default stops at 150. The
 /// filters that `min` and `max` leave at scans are off: above a partitioned join they gave wrong answers over Parquet.
 pub fn engine_settings(mut config: SessionConfig) -> SessionConfig {
-    let optimizer = &mut config.options_mut().optimizer;
+    let options = config.options_mut();
+    // It refuses plans whose logical columns are never NULL and whose physical ones might be, as unions of `coalesce` are.
+    options.execution.skip_physical_aggregate_schema_check = true;
+    let optimizer = &mut options.optimizer;
     optimizer.hash_join_inlist_pushdown_max_distinct_values = LOOKUP_KEYS_MAX;
     optimizer.hash_join_inlist_pushdown_max_size = LOOKUP_KEYS_BYTES_MAX;
     optimizer.enable_aggregate_dynamic_filter_pushdown = false;

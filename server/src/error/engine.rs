@@ -72,7 +72,7 @@ fn from_missing(text: &str) -> QueryError {
 }
 
 /// A subquery that DataFusion does not make a join of: it says so in many ways, some about columns of its own making.
-pub(super) fn correlated() -> QueryError {
+pub(crate) fn correlated() -> QueryError {
     QueryError::not_supported("this use of a correlated subquery is not supported")
         .hint("A join with the subquery's rows, grouped where it aggregates, often says the same.")
 }

@@ -61,7 +61,7 @@ impl AnalyzerRule for NumericLaw {
             rewritten
                 .map_data(with_types_of_inputs)?
                 .transform_data(union_of_floats)?
-                .transform_data(rounded_averages)
+                .transform_data(lawful_results)
         })?;
         Ok(rewritten.data)
     }
@@ -268,15 +268,18 @@ fn decimal(precision: u8, scale: i8) -> DataType {
     }
 }
 
-/// Puts a projection above aggregates and windows with averages of numerics, which have a digit too many: it rounds.
-fn rounded_averages(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+/// Puts a projection above aggregates and windows whose results are not PostgreSQL's: averages of numerics have a digit too
+/// many, which it rounds away, and numbers of rows, as ranks are, have no sign.
+fn lawful_results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let expressions: &[Expr] = match &plan {
         LogicalPlan::Aggregate(aggregate) => &aggregate.aggr_expr,
         LogicalPlan::Window(window) => &window.window_expr,
         _ => return Ok(Transformed::no(plan)),
     };
-    let averages: Vec<bool> = expressions.iter().map(is_average).collect();
-    let others = plan.schema().fields().len() - averages.len();
+    let others = plan.schema().fields().len() - expressions.len();
+    let results = expressions.iter().zip(plan.schema().fields().iter().skip(others));
+    let laws = results.map(|(expr, field)| law_of_result(expr, field.data_type()));
+    let laws: Vec<Option<DataType>> = laws.collect();
     let mut changed = false;
     let columns = plan
         .schema()
@@ -284,12 +287,14 @@ fn rounded_averages(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         .enumerate()
         .map(|(index, (qualifier, field))| {
             let column = Expr::from((qualifier, field));
-            let is_average = index >= others && averages.get(index - others) == Some(&true);
-            let Some(rounded) = is_average.then(|| law_of_average(field.data_type())).flatten() else {
+            let wanted = index
+                .checked_sub(others)
+                .and_then(|index| laws.get(index)?.clone());
+            let Some(wanted) = wanted else {
                 return column;
             };
             changed = true;
-            Expr::Cast(Cast::new(Box::new(column), rounded)).alias_qualified(qualifier.cloned(), field.name())
+            Expr::Cast(Cast::new(Box::new(column), wanted)).alias_qualified(qualifier.cloned(), field.name())
         });
     let columns: Vec<Expr> = columns.collect();
     if !changed {
@@ -299,15 +304,22 @@ fn rounded_averages(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(projected))
 }
 
-fn is_average(expr: &Expr) -> bool {
-    match expr {
-        Expr::Alias(alias) => is_average(&alias.expr),
-        Expr::AggregateFunction(function) => function.func.name() == "avg",
+/// The type that a result of the type `given` becomes.
+fn law_of_result(expr: &Expr, given: &DataType) -> Option<DataType> {
+    let name = match expr {
+        Expr::Alias(alias) => return law_of_result(&alias.expr, given),
+        Expr::AggregateFunction(function) => function.func.name(),
         Expr::WindowFunction(window) => match &window.fun {
-            WindowFunctionDefinition::AggregateUDF(function) => function.name() == "avg",
-            WindowFunctionDefinition::WindowUDF(_) => false,
+            WindowFunctionDefinition::AggregateUDF(function) => function.name(),
+            WindowFunctionDefinition::WindowUDF(function) => function.name(),
         },
-        _ => false,
+        _ => return None,
+    };
+    match (name, given) {
+        ("avg", given) => law_of_average(given),
+        ("ntile", DataType::UInt64) => Some(DataType::Int32),
+        (_, DataType::UInt64) => Some(DataType::Int64),
+        _ => None,
     }
 }
 

@@ -47,16 +47,17 @@ fn with_patterns(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
                 begins_with(text, length, value, negated, schema)
             })
         }
-        Expr::InList(InList { expr, list, negated }) if list.len() <= ITEMS_MAX => {
-            beginning_of(expr).and_then(|(text, length)| {
-                let items = list.iter().map(|item| begins_with(text, length, item, *negated, schema));
+        Expr::InList(InList { expr, list, negated }) if list.len() <= ITEMS_MAX => beginning_of(expr)
+            .and_then(|(text, length)| {
+                let items = list
+                    .iter()
+                    .map(|item| begins_with(text, length, item, *negated, schema));
                 let items = items.collect::<Option<Vec<Expr>>>()?;
                 match negated {
                     true => conjunction(items),
                     false => disjunction(items),
                 }
-            })
-        }
+            }),
         _ => None,
     };
     match found {
@@ -89,13 +90,7 @@ fn integer(expr: &Expr) -> Option<i64> {
 }
 
 /// `text LIKE 'value%'`, or `text = 'value'` where the value is shorter than a beginning of `length` characters would be.
-fn begins_with(
-    text: &Expr,
-    length: usize,
-    value: &Expr,
-    negated: bool,
-    schema: &DFSchema,
-) -> Option<Expr> {
+fn begins_with(text: &Expr, length: usize, value: &Expr, negated: bool, schema: &DFSchema) -> Option<Expr> {
     let literal = match value {
         Expr::Literal(literal, _) => literal,
         Expr::Cast(cast) if cast.field.data_type().is_string() => match cast.expr.as_ref() {

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::not_in;
-use crate::error::{QueryError, Result};
+use crate::error::{QueryError, Result, correlated};
 use crate::sqlstate::SqlState;
 
 /// Most expressions in a select list, as in PostgreSQL: the planner compares each with all others.
@@ -133,6 +133,14 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
 fn check_node(node: &LogicalPlan) -> DataFusionResult<Option<QueryError>> {
     match node {
         LogicalPlan::Filter(filter) => {
+            // A column two levels up, which the engine looks for one level up.
+            let of_outer = has_subquery(std::iter::once(&filter.predicate), |expr| match expr {
+                Expr::InSubquery(found) => found.expr.contains_outer(),
+                _ => false,
+            })?;
+            if of_outer {
+                return Ok(Some(correlated()));
+            }
             let schema = filter.input.schema();
             for part in split_conjunction(&filter.predicate) {
                 if !keeps_nulls(part, schema)? {
