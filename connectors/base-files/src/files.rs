@@ -163,17 +163,23 @@ impl FileStore {
         self.footers.get(&FileVersion::of(file))
     }
 
-    /// One range of the listed version of `file`: kept from before, or read now.
+    /// One range of the listed version of `file`, which the store has had at `since` or later: kept from before, or read now.
     ///
     /// Errors: `Changed` when the file is another one now, `InvalidData` when it ends before the range does.
     pub(crate) async fn range(
         &self,
         file: &ObjectMeta,
         range: Range<u64>,
+        since: Instant,
         metrics: Option<&ReadMetrics>,
     ) -> Result<Bytes> {
         match self.kept(file, &range, metrics) {
-            Some(bytes) => Ok(bytes),
+            Some(bytes) => {
+                if !bytes.is_empty() {
+                    self.make_sure(file, since, metrics).await?;
+                }
+                Ok(bytes)
+            }
             None => self.fetch(file, range, metrics).await,
         }
     }
@@ -183,6 +189,7 @@ impl FileStore {
         &self,
         file: &ObjectMeta,
         ranges: &[Range<u64>],
+        since: Instant,
         metrics: Option<&ReadMetrics>,
     ) -> Result<Vec<Bytes>> {
         let mut found: Vec<Option<Bytes>> = ranges
@@ -197,6 +204,9 @@ impl FileStore {
         for (place, bytes) in places.zip(fetched) {
             *place = Some(bytes);
         }
+        if missing.is_empty() && ranges.iter().any(|range| !range.is_empty()) {
+            self.make_sure(file, since, metrics).await?;
+        }
         Ok(found.into_iter().flatten().collect())
     }
 
@@ -210,6 +220,49 @@ impl FileStore {
             hits.add(1);
         }
         Some(bytes)
+    }
+
+    /// Asks the store whether it still has the version of `file` that ranges are kept of, unless it was seen to since.
+    async fn make_sure(
+        &self,
+        file: &ObjectMeta,
+        since: Instant,
+        metrics: Option<&ReadMetrics>,
+    ) -> Result<()> {
+        let version = FileVersion::of(file);
+        if self.ranges.is_seen(&version, since) {
+            return Ok(());
+        }
+        if let Some(metrics) = metrics {
+            metrics.requests.add(1);
+        }
+        let asked = Instant::now();
+        let options = GetOptions {
+            head: true,
+            if_match: file.e_tag.clone().filter(|etag| is_strong(etag)),
+            ..GetOptions::default()
+        };
+        let request = async {
+            let answer = self
+                .store
+                .get_opts(&file.location, options)
+                .await
+                .map_err(|error| self.read_error(&file.location, error))?;
+            match is_listed_version(file, &answer) {
+                true => Ok(()),
+                false => Err(changed(&file.location)),
+            }
+        };
+        let seen = match metrics {
+            Some(metrics) => counting_tries(metrics, request).await,
+            None => request.await,
+        };
+        match &seen {
+            Ok(()) => self.ranges.saw(&version, asked),
+            Err(error) if error.kind() == ErrorKind::Changed => self.forget(&file.location),
+            Err(_) => {}
+        }
+        seen
     }
 
     async fn fetch(
@@ -229,7 +282,7 @@ impl FileStore {
             // Before it is sent: one that is dropped in the middle has reached the store.
             metrics.requests.add(1);
         }
-        let start = range.start;
+        let (start, asked) = (range.start, Instant::now());
         let request = self.request(file, range);
         let bytes = match metrics {
             Some(metrics) => counting_tries(metrics, request).await,
@@ -239,7 +292,7 @@ impl FileStore {
             metrics.bytes.add(bytes.as_ref().map_or(0, Bytes::len));
         }
         match &bytes {
-            Ok(bytes) => self.ranges.insert(&FileVersion::of(file), start, bytes),
+            Ok(bytes) => self.ranges.insert(&FileVersion::of(file), start, bytes, asked),
             Err(error) if error.kind() == ErrorKind::Changed => self.forget(&file.location),
             Err(_) => {}
         }
@@ -294,14 +347,14 @@ impl FileStore {
         chunk_bytes: usize,
         metrics: Option<ReadMetrics>,
     ) -> BoxStream<'static, Result<Bytes>> {
-        let files = Arc::clone(self);
+        let (files, since) = (Arc::clone(self), Instant::now());
         let starts = (0..file.size).step_by(chunk_bytes.max(1));
         let chunk_bytes = u64::try_from(chunk_bytes.max(1)).unwrap_or(u64::MAX);
         stream::iter(starts)
             .map(move |start| {
                 let (files, file, metrics) = (Arc::clone(&files), file.clone(), metrics.clone());
                 let range = start..file.size.min(start.saturating_add(chunk_bytes));
-                async move { files.range(&file, range, metrics.as_ref()).await }
+                async move { files.range(&file, range, since, metrics.as_ref()).await }
             })
             .buffered(RANGES_AHEAD)
             .boxed()
@@ -311,6 +364,7 @@ impl FileStore {
     fn forget(&self, location: &Path) {
         self.listings
             .retain(|place| !location.prefix_matches(place.root.path()));
+        self.ranges.retain(|file| file.location != *location);
     }
 
     /// Forgets what is remembered of the files of `place`, or of all files.

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::datatypes::{Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
@@ -75,8 +76,9 @@ pub(crate) async fn load(
         .with_page_index_policy(PageIndexPolicy::Skip);
     let tail = file.size.saturating_sub(FOOTER_PREFETCH_BYTES)..file.size;
     let mut wanted = Vec::from([tail]);
+    let since = Instant::now();
     loop {
-        let buffers = files.ranges(file, &wanted, metrics).await?;
+        let buffers = files.ranges(file, &wanted, since, metrics).await?;
         match decode(&mut decoder, wanted, buffers).map_err(broken)? {
             DecodeResult::Data(metadata) => return checked(file, metadata).map_err(broken),
             DecodeResult::NeedsData(ranges) => wanted = ranges,

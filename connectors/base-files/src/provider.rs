@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -63,7 +64,7 @@ impl FilesProvider {
     }
 
     /// DataFusion's Parquet source with our reader, adapter and error names.
-    fn source(&self, state: &dyn Session, schema: TableSchema) -> Arc<dyn FileSource> {
+    fn source(&self, state: &dyn Session, schema: TableSchema, since: Instant) -> Arc<dyn FileSource> {
         let mut options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
@@ -71,8 +72,11 @@ impl FilesProvider {
         // The merged schema says so: nanoseconds would end in 2262.
         options.global.coerce_int96 = Some("us".to_owned());
         options.global.coerce_int96_tz = None;
-        let readers =
-            GuardedReaderFactory::new(Arc::clone(&self.core.files), Arc::clone(&self.core.file_schema));
+        let readers = GuardedReaderFactory::new(
+            Arc::clone(&self.core.files),
+            Arc::clone(&self.core.file_schema),
+            since,
+        );
         let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));
@@ -146,7 +150,7 @@ impl TableProvider for FilesProvider {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let core = &self.core;
+        let (core, since) = (&self.core, Instant::now());
         let filters: Vec<Filter> = filters.iter().map(Filter::new).collect();
         let exact = |filter: &&Filter| core.verdict(filter).verdict == Verdict::Exact;
         let decided: Vec<&Filter> = filters.iter().filter(exact).collect();
@@ -166,7 +170,7 @@ impl TableProvider for FilesProvider {
         state
             .runtime_env()
             .register_object_store(url.as_ref(), Arc::clone(core.files.store()));
-        let config = FileScanConfigBuilder::new(url, self.source(state, schema))
+        let config = FileScanConfigBuilder::new(url, self.source(state, schema, since))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_limit(limit)

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -27,11 +28,18 @@ pub(crate) struct RangeCache {
 struct Kept {
     /// By version of a file and place of the first byte. None of a file's ranges holds another of them, so that their ends are
     /// in the order of their beginnings.
-    files: HashMap<FileVersion, BTreeMap<u64, Entry>>,
+    files: HashMap<FileVersion, Ranges>,
     /// Where they are, by the moment of their last use.
     by_use: BTreeMap<u64, (FileVersion, u64)>,
     bytes: usize,
     clock: u64,
+}
+
+#[derive(Debug)]
+struct Ranges {
+    by_start: BTreeMap<u64, Entry>,
+    /// When the store was last asked and had this version.
+    seen: Instant,
 }
 
 #[derive(Debug)]
@@ -60,7 +68,12 @@ impl RangeCache {
         }
         let mut guard = self.lock();
         let kept = &mut *guard;
-        let (start, entry) = kept.files.get_mut(file)?.range_mut(..=range.start).next_back()?;
+        let (start, entry) = kept
+            .files
+            .get_mut(file)?
+            .by_start
+            .range_mut(..=range.start)
+            .next_back()?;
         let from = usize::try_from(range.start - start).ok()?;
         let to = usize::try_from(range.end - start).ok()?;
         if to > entry.bytes.len() {
@@ -74,8 +87,10 @@ impl RangeCache {
         Some(entry.bytes.slice(from..to))
     }
 
-    /// Keeps `bytes`, which begin at `start` of `file`, and drops what was used longest ago beyond the limit.
-    pub(crate) fn insert(&self, file: &FileVersion, start: u64, bytes: &Bytes) {
+    /// Keeps `bytes`, which begin at `start` of `file` and were asked for at `asked`, and drops what was used longest ago
+    /// beyond the limit.
+    pub(crate) fn insert(&self, file: &FileVersion, start: u64, bytes: &Bytes, asked: Instant) {
+        self.saw(file, asked);
         let size = bytes.len() + ENTRY_BYTES;
         let end = start + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if size > self.bytes_max / SHARE_MAX
@@ -93,7 +108,11 @@ impl RangeCache {
             bytes: bytes.clone(),
             used,
         };
-        kept.files.entry(file.clone()).or_default().insert(start, entry);
+        let ranges = kept.files.entry(file.clone()).or_insert_with(|| Ranges {
+            by_start: BTreeMap::new(),
+            seen: asked,
+        });
+        ranges.by_start.insert(start, entry);
         kept.by_use.insert(used, (file.clone(), start));
         kept.bytes += size;
         while kept.bytes > self.bytes_max {
@@ -102,6 +121,21 @@ impl RangeCache {
             };
             kept.remove(&file, start);
         }
+    }
+
+    /// The store, asked at `asked`, has this version of the file.
+    pub(crate) fn saw(&self, file: &FileVersion, asked: Instant) {
+        if let Some(ranges) = self.lock().files.get_mut(file) {
+            ranges.seen = ranges.seen.max(asked);
+        }
+    }
+
+    /// Whether the store was seen to have this version at `since` or later.
+    pub(crate) fn is_seen(&self, file: &FileVersion, since: Instant) -> bool {
+        self.lock()
+            .files
+            .get(file)
+            .is_some_and(|ranges| ranges.seen >= since)
     }
 
     /// Forgets the ranges of every file for which `keep` is false.
@@ -120,10 +154,13 @@ impl Kept {
         let Some(ranges) = self.files.get(file) else {
             return;
         };
-        let held = ranges.range(range.start..range.end).take_while(|(start, entry)| {
-            let end = u64::try_from(entry.bytes.len()).map_or(u64::MAX, |length| *start + length);
-            end <= range.end
-        });
+        let held = ranges
+            .by_start
+            .range(range.start..range.end)
+            .take_while(|(start, entry)| {
+                let end = u64::try_from(entry.bytes.len()).map_or(u64::MAX, |length| *start + length);
+                end <= range.end
+            });
         let held: Vec<u64> = held.map(|(start, _)| *start).collect();
         for start in held {
             self.remove(file, start);
@@ -134,11 +171,11 @@ impl Kept {
         let Some(ranges) = self.files.get_mut(file) else {
             return;
         };
-        if let Some(entry) = ranges.remove(&start) {
+        if let Some(entry) = ranges.by_start.remove(&start) {
             self.by_use.remove(&entry.used);
             self.bytes -= entry.bytes.len() + ENTRY_BYTES;
         }
-        if ranges.is_empty() {
+        if ranges.by_start.is_empty() {
             self.files.remove(file);
         }
     }
@@ -158,11 +195,12 @@ mod tests {
 
     #[test]
     fn a_kept_range_answers_what_it_holds() {
+        let now = Instant::now();
         let cache = RangeCache::new(1 << 20);
         let (a, b) = (file(Some("a")), file(Some("b")));
         let all = text(1000);
-        cache.insert(&a, 100, &all.slice(100..300));
-        cache.insert(&a, 500, &all.slice(500..600));
+        cache.insert(&a, 100, &all.slice(100..300), now);
+        cache.insert(&a, 500, &all.slice(500..600), now);
         assert_eq!(cache.get(&a, &(100..300)), Some(all.slice(100..300)));
         assert_eq!(cache.get(&a, &(150..151)), Some(all.slice(150..151)));
         assert_eq!(cache.get(&a, &(599..600)), Some(all.slice(599..600)));
@@ -171,15 +209,19 @@ mod tests {
         }
         assert_eq!(cache.get(&b, &(100..300)), None, "another version of the file");
         // One that holds others takes their place.
-        cache.insert(&a, 50, &all.slice(50..700));
+        cache.insert(&a, 50, &all.slice(50..700), now);
         assert_eq!(cache.get(&a, &(299..501)), Some(all.slice(299..501)));
         assert_eq!(cache.lock().bytes, 650 + ENTRY_BYTES);
         assert_eq!(cache.lock().by_use.len(), 1);
         // One that is held is not kept twice; one that only overlaps is.
-        cache.insert(&a, 60, &all.slice(60..70));
-        cache.insert(&a, 600, &all.slice(600..800));
+        cache.insert(&a, 60, &all.slice(60..70), now);
+        cache.insert(&a, 600, &all.slice(600..800), now);
         assert_eq!(cache.lock().by_use.len(), 2);
         assert_eq!(cache.get(&a, &(650..750)), Some(all.slice(650..750)));
+        let later = now + std::time::Duration::from_secs(1);
+        assert!(cache.is_seen(&a, now) && !cache.is_seen(&a, later) && !cache.is_seen(&b, now));
+        cache.saw(&a, later);
+        assert!(cache.is_seen(&a, later));
         cache.retain(|version| *version != a);
         assert_eq!(cache.get(&a, &(100..101)), None);
         assert_eq!(cache.lock().bytes, 0);
@@ -188,35 +230,37 @@ mod tests {
 
     #[test]
     fn what_was_used_longest_ago_goes_first_and_the_bound_holds() {
+        let now = Instant::now();
         let bytes_max = 16 * (1000 + ENTRY_BYTES);
         let cache = RangeCache::new(bytes_max);
         let (file, piece) = (file(Some("a")), text(1000));
         for number in 0..16 {
-            cache.insert(&file, number * 2000, &piece);
+            cache.insert(&file, number * 2000, &piece, now);
         }
         assert!(cache.get(&file, &(0..10)).is_some());
-        cache.insert(&file, 16 * 2000, &piece);
+        cache.insert(&file, 16 * 2000, &piece, now);
         assert!(cache.get(&file, &(0..10)).is_some(), "used a moment ago");
         assert!(cache.get(&file, &(2000..2010)).is_none(), "used longest ago");
         for number in 0..10_000 {
-            cache.insert(&file, number * 700, &piece);
+            cache.insert(&file, number * 700, &piece, now);
             assert!(cache.lock().bytes <= bytes_max);
         }
         let kept = cache.lock();
-        let entries: usize = kept.files.values().map(BTreeMap::len).sum();
+        let entries: usize = kept.files.values().map(|ranges| ranges.by_start.len()).sum();
         assert_eq!(entries, kept.by_use.len());
         assert_eq!(kept.bytes, entries * (1000 + ENTRY_BYTES));
     }
 
     #[test]
     fn too_large_ranges_and_files_without_etags_are_not_kept() {
+        let now = Instant::now();
         let cache = RangeCache::new(80_000);
-        cache.insert(&file(Some("a")), 0, &text(10_000));
+        cache.insert(&file(Some("a")), 0, &text(10_000), now);
         assert!(cache.get(&file(Some("a")), &(0..1)).is_none());
-        cache.insert(&file(None), 0, &text(100));
+        cache.insert(&file(None), 0, &text(100), now);
         assert!(cache.get(&file(None), &(0..1)).is_none());
         let nothing = RangeCache::new(0);
-        nothing.insert(&file(Some("a")), 0, &text(1));
+        nothing.insert(&file(Some("a")), 0, &text(1), now);
         assert!(nothing.get(&file(Some("a")), &(0..1)).is_none());
     }
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -30,16 +30,19 @@ pub(crate) struct GuardedReaderFactory {
     files: Arc<FileStore>,
     /// The table's columns that are read from files.
     file_schema: SchemaRef,
+    /// When the scan began: what is kept of a file is of use if the store has had that version since.
+    since: Instant,
     /// The longest wait for one answer: of the query that the scan is planned for.
     source_timeout: Duration,
 }
 
 impl GuardedReaderFactory {
-    /// Readers over `files` for a table with the file columns `file_schema`.
-    pub(crate) fn new(files: Arc<FileStore>, file_schema: SchemaRef) -> Self {
+    /// Readers over `files`, of a scan that began at `since`, for a table with the file columns `file_schema`.
+    pub(crate) fn new(files: Arc<FileStore>, file_schema: SchemaRef, since: Instant) -> Self {
         Self {
             files,
             file_schema,
+            since,
             source_timeout: source_timeout(),
         }
     }
@@ -57,6 +60,7 @@ impl ParquetFileReaderFactory for GuardedReaderFactory {
             files: Arc::clone(&self.files),
             file_schema: Arc::clone(&self.file_schema),
             file: partitioned_file.object_meta,
+            since: self.since,
             partition: partition_index,
             metrics_set: metrics.clone(),
             metrics: None,
@@ -70,6 +74,7 @@ struct GuardedReader {
     files: Arc<FileStore>,
     file_schema: SchemaRef,
     file: ObjectMeta,
+    since: Instant,
     partition: usize,
     metrics_set: ExecutionPlanMetricsSet,
     /// Registered at the first request: a pruned file costs no counters.
@@ -90,7 +95,7 @@ impl AsyncFileReader for GuardedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         let metrics = self.metrics();
         async move {
-            let bytes = self.files.range(&self.file, range, Some(&metrics));
+            let bytes = self.files.range(&self.file, range, self.since, Some(&metrics));
             let bytes = with_source_timeout(self.source_timeout, bytes).await;
             bytes.map_err(external)
         }
@@ -100,7 +105,7 @@ impl AsyncFileReader for GuardedReader {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
         let metrics = self.metrics();
         async move {
-            let bytes = self.files.ranges(&self.file, &ranges, Some(&metrics));
+            let bytes = self.files.ranges(&self.file, &ranges, self.since, Some(&metrics));
             let bytes = with_source_timeout(self.source_timeout, bytes).await;
             bytes.map_err(external)
         }

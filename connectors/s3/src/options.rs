@@ -65,8 +65,8 @@ pub struct S3Options {
     /// How long listings are believed, up to 24h; `REFRESH` forgets them at once.
     #[serde(default = "default_cache_ttl", deserialize_with = "deserialize_duration")]
     pub cache_ttl: Duration,
-    /// Memory for what has been read of the objects, in MiB, up to 1048576: a version of an object is not read twice as long as
-    /// it is kept. 0 keeps nothing.
+    /// Memory for what has been read of the objects, in MiB, up to 1048576: as long as it is kept a query only asks whether the
+    /// object is still the same. 0 keeps nothing.
     #[serde(default = "default_cache_memory")]
     pub cache_memory: usize,
     /// Tables that are described instead of found.
