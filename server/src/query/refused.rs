@@ -175,7 +175,7 @@ fn lost_nulls() -> QueryError {
     QueryError::not_supported(
         "this use of NOT IN or IN with a subquery is not supported, because a NULL may be involved",
     )
-    .hint("Use NOT EXISTS, or make NOT IN a condition of its own in WHERE, joined to others by AND.")
+    .hint("Use EXISTS or NOT EXISTS, or join IN and NOT IN to other conditions by AND, OR and NOT only.")
 }
 
 /// Whether one condition of a WHERE is planned so that NULL, the third answer of IN, has its effect.
