@@ -35,7 +35,7 @@ const CHECKS: u64 = 2_000;
 /// Where the runs begin that are the same each time.
 const FIXED_SEEDS: [u64; 3] = [0, 888_000_000, 999_000_000];
 /// Of the queries of a run one in so many is fresh, and all that are more than [`CHECKS`].
-const FRESH_SHARE: u64 = 6;
+const FRESH_SHARE: u64 = 16;
 const LANES: u64 = 2;
 /// Queries tried at most to make a difference smaller.
 const SHRINK_STEPS_MAX: u32 = 400;
