@@ -149,6 +149,14 @@ fn checked(expr: Expr, schema: &DFSchema, stage: Stage) -> Transformed<Expr> {
 /// it: `WHERE at::date = '2024-01-01' ORDER BY at` came in any order. They do not look into a function.
 fn opaque(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
+        // A term of a column that equals the column: the two would stand for each other in orders, and none would be found.
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) if !left.column_refs().is_disjoint(&right.column_refs()) => {
+            Transformed::yes(hidden((*left).eq(*right)))
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if op.supports_propagation() && (is_shared(&left, schema) || is_shared(&right, schema)) =>
         {

@@ -34,8 +34,8 @@ use tables::Table;
 const CHECKS: u64 = 2_000;
 /// Where the runs begin that are the same each time.
 const FIXED_SEEDS: [u64; 3] = [0, 888_000_000, 999_000_000];
-/// Of the queries of a run one in so many is fresh, and all that are more than [`CHECKS`].
-const FRESH_SHARE: u64 = 16;
+/// Of a hundred queries of a run so many are fresh at least, and all that are more than [`CHECKS`].
+const FRESH_PERCENT: u64 = 40;
 const LANES: u64 = 2;
 /// Queries tried at most to make a difference smaller.
 const SHRINK_STEPS_MAX: u32 = 400;
@@ -59,7 +59,7 @@ impl Run {
             return vec![Self { seed, checks }];
         }
         let fresh = u64::from(rand::random::<u32>()) << SEED_BITS;
-        let count = (checks / FRESH_SHARE).max(checks.saturating_sub(CHECKS));
+        let count = (checks * FRESH_PERCENT / 100).max(checks.saturating_sub(CHECKS));
         let runs = u64::try_from(FIXED_SEEDS.len()).unwrap();
         let each = (checks - count) / runs;
         let fixed = FIXED_SEEDS.map(|seed| Self { seed, checks: each });
