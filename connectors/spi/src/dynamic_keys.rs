@@ -267,7 +267,11 @@ fn constraint(
 
 /// The table's column that `expr` is, perhaps widened to the other side's type: such a cast keeps values apart, so
 /// that the cast equals a key exactly when the column equals the key in its own type.
-fn table_column(expr: &Arc<dyn PhysicalExpr>, projection: &[usize], schema: &SchemaRef) -> Option<usize> {
+pub(crate) fn table_column(
+    expr: &Arc<dyn PhysicalExpr>,
+    projection: &[usize],
+    schema: &SchemaRef,
+) -> Option<usize> {
     let (column, cast_to) = match expr.downcast_ref::<CastExpr>() {
         Some(cast) => (cast.expr(), Some(cast.cast_type())),
         None => (expr, None),

@@ -199,6 +199,7 @@ impl LeafForm {
             query_id: self.query_id.into(),
             source_timeout: Duration::from_millis(self.source_timeout_ms),
             batch_bytes: self.batch_bytes,
+            ..ScanSettings::default()
         };
         Ok(ScanExec::new(table, scan, self.splits, settings, self.reference)?)
     }

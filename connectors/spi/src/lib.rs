@@ -17,6 +17,7 @@ mod estimate;
 mod figures;
 mod filter;
 mod leaf_codec;
+mod lookup_join;
 mod operator;
 mod scan;
 mod scan_exec;
@@ -40,6 +41,7 @@ pub use estimate::scan_rows;
 pub use figures::{LeafFigures, Pruned, figures_of, leaf_reference};
 pub use filter::{Filter, Pushdown, Verdict, scalar_text};
 pub use leaf_codec::{plan_from_bytes, plan_to_bytes};
+pub use lookup_join::{JOIN_SELECTION, LookupJoinExec, StreamedOuterSides, lookup_joins};
 pub use operator::{
     Aggregate, AggregateFunction, Aggregation, Derived, Join, JoinKind, Operator, OperatorNote, Operators,
     SortKey, TopN,
@@ -47,7 +49,7 @@ pub use operator::{
 pub use scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, ScanFilter, Split};
 pub use scan_exec::{ScanExec, ScanMode};
 pub use secret::Secret;
-pub use settings::{ScanSettings, bound_key_lists, engine_settings};
+pub use settings::{LookupJoinLimits, ScanSettings, bound_key_lists, engine_settings};
 pub use source_table::{ScanNote, ScanNotes, SourceTable};
 pub use statistics::{ColumnEstimate, TableStatistics};
 pub use subplan::push_operators;

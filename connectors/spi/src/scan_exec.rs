@@ -33,7 +33,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::connector::Table;
+use crate::connector::{Lookup, Table};
 use crate::dynamic_keys::{KeySet, join_keys};
 use crate::error::{ConnectorError, ErrorKind, Result};
 use crate::estimate::scan_statistics;
@@ -72,6 +72,10 @@ pub struct ScanExec {
     reference: usize,
     statistics: Arc<Statistics>,
     join_filters: Vec<Arc<dyn PhysicalExpr>>,
+    /// The key that a join above may look up, which decides it when it runs.
+    offered_key: Option<usize>,
+    /// How it is read, where a join has decided that.
+    decided: Option<ScanMode>,
     executions: Executions,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -154,6 +158,8 @@ impl ScanExec {
             reference,
             statistics,
             join_filters: Vec::new(),
+            offered_key: None,
+            decided: None,
             executions: Executions::default(),
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
@@ -195,6 +201,34 @@ impl ScanExec {
         self.statistics.num_rows.get_value().copied()
     }
 
+    /// Bytes of the scan, by the estimates; `None` where nothing is known.
+    pub(crate) fn estimated_bytes(&self) -> Option<usize> {
+        self.statistics.total_byte_size.get_value().copied()
+    }
+
+    /// What finds rows by key, if this leaf may use it.
+    pub(crate) fn lookup(&self) -> Option<&dyn Lookup> {
+        // A limit asks for any rows that pass: restricting them to keys would be right, but never needed.
+        let may = self.settings.pushdown && self.scan.limit.is_none();
+        self.table.lookup().filter(|_| may)
+    }
+
+    /// The same leaf, to which a join above may hand keys for `key` of [`Lookup::keys`].
+    pub(crate) fn offering(&self, key: usize) -> Self {
+        Self {
+            offered_key: Some(key),
+            ..self.with_join_filters(self.join_filters.clone())
+        }
+    }
+
+    /// The same leaf, which is read as `mode` says. Both count into the same figures.
+    pub(crate) fn decided(&self, mode: ScanMode) -> Self {
+        Self {
+            decided: Some(mode),
+            ..self.with_join_filters(self.join_filters.clone())
+        }
+    }
+
     /// The key columns, by name, whose keys the operators above may hand to this leaf; empty when it can only scan.
     pub fn lookup_columns(&self) -> Vec<Vec<String>> {
         let Some(lookup) = self.table.lookup() else {
@@ -206,16 +240,15 @@ impl ScanExec {
             .flat_map(collect_columns)
             .filter_map(|column| self.scan.projection.get(column.index()).copied())
             .collect();
-        let usable = lookup
-            .keys()
-            .iter()
-            .filter(|key| key.iter().all(|column| columns.contains(column)));
+        let usable = lookup.keys().iter().enumerate().filter(|(index, key)| {
+            self.offered_key == Some(*index) || key.iter().all(|column| columns.contains(column))
+        });
         let names = |key: &Vec<usize>| {
             key.iter()
                 .map(|&c| self.scan.schema.field(c).name().clone())
                 .collect()
         };
-        usable.map(names).collect()
+        usable.map(|(_, key)| names(key)).collect()
     }
 
     /// The same leaf with other join filters and nothing decided yet.
@@ -228,6 +261,8 @@ impl ScanExec {
             reference: self.reference,
             statistics: Arc::clone(&self.statistics),
             join_filters,
+            offered_key: self.offered_key,
+            decided: self.decided.clone(),
             executions: Executions::default(),
             properties: Arc::clone(&self.properties),
             metrics: self.metrics.clone(),
@@ -240,11 +275,6 @@ impl ScanExec {
             true => self.settings.source_timeout.saturating_mul(COMPUTING_PATIENCE),
             false => self.settings.source_timeout,
         }
-    }
-
-    fn accepts_join_filters(&self) -> bool {
-        // A limit asks for any rows that pass: restricting them to keys would be right, but never needed.
-        self.settings.pushdown && self.scan.limit.is_none() && self.table.lookup().is_some()
     }
 }
 
@@ -480,10 +510,7 @@ impl ExecutionPlan for ScanExec {
         // "No" is right even for the filters kept: the operator above checks every row again.
         let answers = vec![PushedDown::No; result.parent_filters.len()];
         let propagation = FilterPushdownPropagation::with_parent_pushdown_result(answers);
-        if phase != FilterPushdownPhase::Post
-            || result.parent_filters.is_empty()
-            || !self.accepts_join_filters()
-        {
+        if phase != FilterPushdownPhase::Post || result.parent_filters.is_empty() || self.lookup().is_none() {
             return Ok(propagation);
         }
         let kept = self.join_filters.iter().cloned();
@@ -502,7 +529,10 @@ impl ExecutionPlan for ScanExec {
             let message = format!("table {} has no split {partition}", self.table.name());
             ConnectorError::new(ErrorKind::Internal, message)
         })?;
-        let shared = self.executions.of(&context);
+        let mut shared = self.executions.of(&context);
+        if let Some(mode) = &self.decided {
+            shared.mode = Arc::new(OnceLock::from(mode.clone()));
+        }
         let cx = ReadContext {
             query_id: Arc::clone(&self.settings.query_id),
             batch_rows: context.session_config().batch_size(),

@@ -21,6 +21,35 @@ pub struct ScanSettings {
     pub source_timeout: Duration,
     /// A batch of a source is closed at about this many bytes.
     pub batch_bytes: usize,
+    /// What joins that look at their outer side first may keep.
+    pub lookup_joins: LookupJoinLimits,
+}
+
+/// The limits of joins that look at their outer side before they read a table ([`crate::LookupJoinExec`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookupJoinLimits {
+    /// Tables of fewer rows are scanned: that costs less than to wait for the outer side.
+    pub scan_rows: usize,
+    /// Keys of one batch, where the outer side is joined batch by batch.
+    pub batch_keys: usize,
+    /// Bytes of the outer side that are kept, over all partitions.
+    pub outer_bytes: usize,
+    /// Bytes of a table that is scanned and kept, and of an outer side that a hash table is built of.
+    pub inner_bytes: usize,
+    /// Keys of an outer side that a hash join hands over as one list.
+    pub list_keys: usize,
+}
+
+impl Default for LookupJoinLimits {
+    fn default() -> Self {
+        Self {
+            scan_rows: 20_000,
+            batch_keys: 20_000,
+            outer_bytes: 64 << 20,
+            inner_bytes: 1 << 30,
+            list_keys: LOOKUP_KEYS_MAX / 2,
+        }
+    }
 }
 
 impl Default for ScanSettings {
@@ -30,6 +59,7 @@ impl Default for ScanSettings {
             query_id: Arc::from("detached"),
             source_timeout: Duration::from_secs(60),
             batch_bytes: 4 << 20,
+            lookup_joins: LookupJoinLimits::default(),
         }
     }
 }

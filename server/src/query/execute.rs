@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use causeway_spi::{bound_key_lists, push_operators};
+use causeway_spi::{bound_key_lists, lookup_joins, push_operators};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
@@ -48,6 +48,7 @@ pub async fn start(mut prepared: Prepared, over: CancelToken) -> Result<QueryHan
         .create_physical_plan(&optimized, state)
         .await?;
     bound_key_lists(prepared.state.config_mut().options_mut(), &plan);
+    let plan = lookup_joins(plan)?;
     let planning = prepared.planning + begun.elapsed();
     let notes = prepared.notes.take();
     let kinds = &prepared.kinds;

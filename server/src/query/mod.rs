@@ -52,7 +52,7 @@ mod zeros;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use causeway_spi::engine_settings;
+use causeway_spi::{JOIN_SELECTION, StreamedOuterSides, engine_settings};
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -168,6 +168,8 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
             _ => rule,
         })
         .collect();
+    let sides = rules.iter().position(|rule| rule.name() == JOIN_SELECTION);
+    rules.insert(sides.map_or(0, |sides| sides + 1), Arc::new(StreamedOuterSides));
     // Before the last one, which refuses a plan whose orders do not hold.
     let last = rules.len().saturating_sub(1);
     let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] = [

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use causeway_spi::{ScanNotes, ScanSettings, Table, TableName, with_source_timeout};
+use causeway_spi::{LookupJoinLimits, ScanNotes, ScanSettings, Table, TableName, with_source_timeout};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result as DataFusionResult, ScalarValue, TableReference};
@@ -38,6 +38,8 @@ use crate::values::input::InputContext;
 
 /// What DataFusion's planner says when a select list has two columns of one name.
 const DUPLICATE_NAMES: &str = "require unique expression names";
+/// The part of the memory for queries that one side of a join may take.
+const POOL_PART: usize = 4;
 /// Most views that read one another.
 const VIEW_DEPTH_MAX: usize = 20;
 
@@ -147,6 +149,10 @@ impl PlanContext {
                 .settings
                 .source_timeout()
                 .unwrap_or(engine.config.source_timeout),
+            lookup_joins: LookupJoinLimits {
+                inner_bytes: (engine.config.memory_limit_mib << 20) / POOL_PART,
+                ..LookupJoinLimits::default()
+            },
             ..ScanSettings::default()
         };
         let tracked = engine.history.begin(Origin {

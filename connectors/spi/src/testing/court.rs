@@ -20,7 +20,7 @@ use crate::connector::Table;
 use crate::filter::Verdict;
 use crate::operator::{JoinKind, OperatorNote};
 use crate::scan::Scan;
-use crate::settings::ScanSettings;
+use crate::settings::{LookupJoinLimits, ScanSettings};
 use crate::source_table::{ScanNote, ScanNotes};
 
 /// Runs of a query whose difference does not come back, before it is shown as it was.
@@ -164,6 +164,13 @@ impl<'a> Court<'a> {
     fn provider(&self, pushdown: bool, notes: &Arc<ScanNotes>) -> Arc<dyn TableProvider> {
         let settings = ScanSettings {
             pushdown,
+            // Every table is worth looking for, and is scanned, looked up at once or looked up in batches.
+            lookup_joins: LookupJoinLimits {
+                scan_rows: 0,
+                batch_keys: 5,
+                outer_bytes: 2_000,
+                ..LookupJoinLimits::default()
+            },
             ..ScanSettings::default()
         };
         let table: Arc<dyn Table> = Arc::<Observed>::clone(&self.observed);

@@ -14,6 +14,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::compare::Rows;
 use super::query::{Join, Query};
+use crate::lookup_join::lookup_joins;
 use crate::settings::engine_settings;
 use crate::subplan::push_operators;
 
@@ -28,6 +29,8 @@ struct SideConfig {
     partitioned_joins: bool,
     /// Whether files decide filters while they decode, as in the server.
     filtering_decoder: bool,
+    /// Whether the side of a join that is written first is the one that is built, however large it is.
+    sides_as_written: bool,
 }
 
 const CONFIGS: &[SideConfig] = &[
@@ -36,30 +39,35 @@ const CONFIGS: &[SideConfig] = &[
         batch_rows: 8192,
         partitioned_joins: false,
         filtering_decoder: true,
+        sides_as_written: false,
     },
     SideConfig {
         partitions: 2,
         batch_rows: 7,
         partitioned_joins: false,
         filtering_decoder: false,
+        sides_as_written: true,
     },
     SideConfig {
         partitions: 3,
         batch_rows: 100,
         partitioned_joins: true,
         filtering_decoder: true,
+        sides_as_written: false,
     },
     SideConfig {
         partitions: 4,
         batch_rows: 1024,
         partitioned_joins: false,
         filtering_decoder: true,
+        sides_as_written: false,
     },
     SideConfig {
         partitions: 4,
         batch_rows: 3,
         partitioned_joins: true,
         filtering_decoder: true,
+        sides_as_written: true,
     },
 ];
 
@@ -148,6 +156,7 @@ async fn run(context: &SessionContext, table: Arc<dyn TableProvider>, query: &Qu
     let state = context.state();
     let plan = push_operators(plan, &state)?;
     let plan = state.query_planner().create_physical_plan(&plan, &state).await?;
+    let plan = lookup_joins(plan)?;
     let schema = plan.schema();
     let batches = collect(plan, context.task_ctx()).await?;
     Rows::new(&schema, &batches)
@@ -162,6 +171,7 @@ fn session(side: &SideConfig) -> SessionContext {
     let parquet = &mut config.options_mut().execution.parquet;
     parquet.pushdown_filters = side.filtering_decoder;
     parquet.reorder_filters = true;
+    config.options_mut().optimizer.join_reordering = !side.sides_as_written;
     if side.partitioned_joins {
         let optimizer = &mut config.options_mut().optimizer;
         optimizer.hash_join_single_partition_threshold = 0;

@@ -42,7 +42,7 @@ pub(crate) fn session(partitions: usize) -> SessionContext {
     SessionContext::new_with_config(engine_settings(config))
 }
 
-fn with_table(context: &SessionContext, table: Arc<dyn Table>, settings: ScanSettings) {
+pub(crate) fn with_table(context: &SessionContext, table: Arc<dyn Table>, settings: ScanSettings) {
     let provider = SourceTable::new(table, settings, Arc::default());
     context
         .register_table("t", Arc::new(provider))

@@ -7,6 +7,7 @@ mod conforming;
 mod faults;
 mod laws;
 mod leaf;
+mod lookup_join;
 mod mutation;
 mod operators;
 mod predicate;

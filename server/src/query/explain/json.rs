@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use causeway_spi::{Pushdown, ScanNote};
+use causeway_spi::{LookupJoinExec, Pushdown, ScanNote};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use serde::Serialize;
@@ -208,6 +208,7 @@ fn node_type(node: &Node<'_>) -> String {
     let name = node.plan.name().split('(').next().unwrap_or_default();
     let known = match name {
         "HashJoinExec" => "Hash Join",
+        "LookupJoinExec" => "Lookup Join",
         "SortMergeJoinExec" => "Merge Join",
         "NestedLoopJoinExec" | "CrossJoinExec" => "Nested Loop",
         "GlobalLimitExec" | "LocalLimitExec" => "Limit",
@@ -239,6 +240,11 @@ fn in_words(name: &str) -> String {
 fn kind_of_node(object: &mut Object, node: &Node<'_>) {
     let join = if let Some(join) = node.plan.downcast_ref::<HashJoinExec>() {
         Some(*join.join_type())
+    } else if let Some(join) = node.plan.downcast_ref::<LookupJoinExec>() {
+        if let Some(choice) = join.choice() {
+            object.put("Inner Read By", choice);
+        }
+        Some(*join.join().join_type())
     } else if let Some(join) = node.plan.downcast_ref::<NestedLoopJoinExec>() {
         Some(*join.join_type())
     } else {
@@ -272,8 +278,8 @@ fn kind_of_node(object: &mut Object, node: &Node<'_>) {
 /// What a node is to the one above it: joins keep the rows of one side, which PostgreSQL calls the inner one.
 fn relation(node_type: &str, node: &Node<'_>, child: usize) -> &'static str {
     match (node_type, node.children.len(), child) {
-        (_, 1, _) | ("Merge Join", 2, 0) | ("Hash Join" | "Nested Loop", 2, 1) => "Outer",
-        ("Hash Join" | "Nested Loop" | "Merge Join", 2, _) => "Inner",
+        (_, 1, _) | ("Merge Join", 2, 0) | ("Hash Join" | "Lookup Join" | "Nested Loop", 2, 1) => "Outer",
+        ("Hash Join" | "Lookup Join" | "Nested Loop" | "Merge Join", 2, _) => "Inner",
         _ => "Member",
     }
 }

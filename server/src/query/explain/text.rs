@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use causeway_spi::{LeafFigures, Pushdown, ScanNote};
+use causeway_spi::{LeafFigures, LookupJoinExec, Pushdown, ScanNote};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::nodes::{Leaf, Node, parts_text};
@@ -61,6 +61,10 @@ fn operator(text: &mut String, explain: Explain, node: &Node<'_>, depth: usize) 
     }
     if explain.analyzes() {
         let _ = write!(text, ", metrics=[{}]", metrics(explain, node.plan));
+        let join = node.plan.downcast_ref::<LookupJoinExec>();
+        if let Some(choice) = join.and_then(LookupJoinExec::choice) {
+            let _ = write!(text, ", inner side read by {choice}");
+        }
     }
     text.push('\n');
     for child in &node.children {
