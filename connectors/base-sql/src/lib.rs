@@ -28,4 +28,4 @@ pub use remote::{
     Arithmetic, ColumnForm, Comparison, RemoteColumn, RemoteExpr, RemoteScalar, RemoteSelect, RemoteSortKey,
     RemoteSource, RemoteValue, ValueForm,
 };
-pub use sql_table::{SqlBackend, SqlRead, SqlTable, SqlTableParts, Statements};
+pub use sql_table::{Estimator, Expected, SqlBackend, SqlRead, SqlTable, SqlTableParts, Statements};

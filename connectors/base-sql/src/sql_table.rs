@@ -13,8 +13,8 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use causeway_spi::{
     BatchStream, ConnectorError, Derived, ErrorKind, Filter, Join, JoinKind, Lookup, Operator, Operators,
-    Pushdown, ReadContext, Result, Scan, Split, Table, TableName, TableStatistics, check_canonical,
-    scan_rows,
+    Pushdown, ReadContext, Result, Scan, SourceEstimate, Split, Table, TableName, TableStatistics,
+    check_canonical, scan_rows,
 };
 use tokio::sync::OnceCell;
 
@@ -69,6 +69,27 @@ pub trait SqlBackend: Send + Sync + fmt::Debug + 'static {
     fn parts(&self) -> Option<&dyn PartReader> {
         None
     }
+
+    /// The backend as one that tells what it expects of a statement, if it can.
+    fn estimator(&self) -> Option<&dyn Estimator> {
+        None
+    }
+}
+
+/// A source whose planner tells how many rows it expects.
+#[async_trait]
+pub trait Estimator: Send + Sync {
+    /// What the source expects of `statement`, which reads `table` alone; `None` where it would look at every row.
+    async fn expected(&self, statement: &Statement, table: &TableName) -> Option<Expected>;
+}
+
+/// What a source expects of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Rows that an index finds.
+    pub rows: u64,
+    /// The index's columns that it finds them by, as the source spells them.
+    pub columns: Vec<String>,
 }
 
 /// What a connector knows of a table when it has loaded it.
@@ -280,6 +301,22 @@ impl<B: SqlBackend> Table for SqlTable<B> {
 
     fn pushdown(&self, filter: &Filter) -> Pushdown {
         judge(filter.expr(), &self.schema, &self.profiles).0
+    }
+
+    async fn estimate(&self, scan: &Scan) -> Option<SourceEstimate> {
+        let estimator = self.backend.estimator().filter(|_| !self.is_computed())?;
+        let select = self.select(scan).ok()?;
+        let dialect = self.backend.dialect();
+        if select.values_len() > dialect.values_max() {
+            return None;
+        }
+        let statement = select.flattened().print(dialect, "estimate");
+        let expected = estimator.expected(&statement, &self.name).await?;
+        let place = |name: &String| self.profiles.iter().position(|profile| profile.name == *name);
+        Some(SourceEstimate {
+            rows: expected.rows,
+            columns: expected.columns.iter().filter_map(place).collect(),
+        })
     }
 
     async fn splits(&self, scan: &Scan) -> Result<Vec<Split>> {

@@ -9,6 +9,7 @@ mod catalog;
 mod connector;
 mod decode;
 mod error;
+mod estimate;
 mod grants;
 mod moment;
 mod options;

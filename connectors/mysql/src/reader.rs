@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use causeway_base_sql::{Dialect, OnePart, PartReader, SqlBackend, SqlRead, Statement, spawned};
+use causeway_base_sql::{Dialect, Estimator, OnePart, PartReader, SqlBackend, SqlRead, Statement, spawned};
 use causeway_spi::{BatchStream, ConnectorError, ReadContext, Result};
 use mysql_async::{Row, Value, from_value_opt};
 use tokio::sync::mpsc::Sender;
@@ -128,6 +128,10 @@ impl SqlBackend for MySqlBackend {
     }
 
     fn parts(&self) -> Option<&dyn PartReader> {
+        Some(self)
+    }
+
+    fn estimator(&self) -> Option<&dyn Estimator> {
         Some(self)
     }
 }

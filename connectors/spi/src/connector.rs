@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::filter::{Filter, Pushdown};
 use crate::operator::Operators;
 use crate::scan::{BatchStream, ReadContext, Scan, Split};
-use crate::statistics::TableStatistics;
+use crate::statistics::{SourceEstimate, TableStatistics};
 use crate::write::{ViewDefinition, Writer};
 
 /// The options of one kind of connector, as they stand under `[catalogs.<name>]` without `connector`.
@@ -126,6 +126,13 @@ pub trait Table: Send + Sync + fmt::Debug {
     /// *Exact*: no row comes back that our engine would drop, none is missing. *Superset*: none is missing, the engine
     /// checks again. Anything that could miss a row, and anything unknown, is *Declined*.
     fn pushdown(&self, filter: &Filter) -> Pushdown;
+
+    /// What the source itself expects of `scan`, asked when a join is planned; `None` where it does not say, or has to look at
+    /// the rows to say it. An estimate is worth one short request: whatever fails is `None`.
+    async fn estimate(&self, scan: &Scan) -> Option<SourceEstimate> {
+        let _ = scan;
+        None
+    }
 
     /// The parts that `scan` may be read in, each on its own. Together they hold every row once. Never empty.
     async fn splits(&self, scan: &Scan) -> Result<Vec<Split>> {

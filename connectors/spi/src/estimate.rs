@@ -4,8 +4,9 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::logical_expr::{Expr, Operator};
 
+use crate::filter::Filter;
 use crate::scan::Scan;
-use crate::statistics::TableStatistics;
+use crate::statistics::{SourceEstimate, TableStatistics};
 
 /// Share of rows assumed for an equality on a column without a distinct count.
 const EQUALITY_SHARE: f64 = 0.1;
@@ -14,10 +15,18 @@ const RANGE_SHARE: f64 = 0.33;
 /// Share of rows assumed for a condition that says nothing.
 const DEFAULT_SHARE: f64 = 0.5;
 
-/// The statistics of `scan`'s output. Unknown rows stay unknown.
-pub(crate) fn scan_statistics(table: &TableStatistics, scan: &Scan) -> Statistics {
+/// The statistics of `scan`'s output, by what its source expects where that is known. Unknown rows stay unknown.
+pub(crate) fn scan_statistics(
+    table: &TableStatistics,
+    scan: &Scan,
+    source: Option<&SourceEstimate>,
+) -> Statistics {
     let mut statistics = Statistics::new_unknown(&scan.projected_schema());
-    let Some(estimate) = scan_rows(table, scan) else {
+    let rows = match source {
+        Some(source) => Some(source_rows(table, scan, source)),
+        None => scan_rows(table, scan),
+    };
+    let Some(estimate) = rows else {
         return statistics;
     };
     statistics.num_rows = Precision::Inexact(estimate);
@@ -39,6 +48,21 @@ pub fn scan_rows(table: &TableStatistics, scan: &Scan) -> Option<usize> {
         .map(|filter| share(filter.filter.expr(), table, scan));
     let rows = scale(table.rows?, shares.product());
     Some(scan.limit.map_or(rows, |limit| rows.min(limit)))
+}
+
+/// About how many rows `scan` gives, when its source expects `source` of it.
+fn source_rows(table: &TableStatistics, scan: &Scan, source: &SourceEstimate) -> usize {
+    let is_counted = |filter: &Filter| {
+        let mut columns = filter.expr().column_refs().into_iter();
+        columns.all(|column| {
+            let index = scan.schema.index_of(column.name());
+            index.is_ok_and(|index| source.columns.contains(&index))
+        })
+    };
+    let others = scan.filters.iter().filter(|filter| !is_counted(&filter.filter));
+    let shares = others.map(|filter| share(filter.filter.expr(), table, scan));
+    let rows = scale(source.rows, shares.product());
+    scan.limit.map_or(rows, |limit| rows.min(limit))
 }
 
 /// The part of a row's bytes that is in the projected columns: types of fixed width take theirs, the others share the
@@ -127,8 +151,47 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::prelude::{col, lit};
 
     use super::*;
+    use crate::filter::Pushdown;
+    use crate::scan::ScanFilter;
+
+    #[test]
+    fn what_the_source_expects_counts_for_its_columns() {
+        let field = |name: &str| Field::new(name, DataType::Int64, true);
+        let filter = |expr: Expr| ScanFilter {
+            filter: Filter::new(&expr),
+            pushdown: Pushdown::exact("compares alike"),
+        };
+        let scan = Scan {
+            schema: Arc::new(Schema::new(vec![field("id"), field("other")])),
+            projection: vec![0],
+            filters: vec![
+                filter(col("id").gt(lit(5_i64))),
+                filter(col("other").eq(lit(1_i64))),
+            ],
+            limit: None,
+        };
+        let table = TableStatistics {
+            rows: Some(100_000),
+            ..TableStatistics::default()
+        };
+        let rows = |source: Option<SourceEstimate>| {
+            let statistics = scan_statistics(&table, &scan, source.as_ref());
+            statistics.num_rows.get_value().copied()
+        };
+        let expected = |rows, columns: &[usize]| {
+            Some(SourceEstimate {
+                rows,
+                columns: columns.to_vec(),
+            })
+        };
+        assert_eq!(rows(None), Some(3_300));
+        assert_eq!(rows(expected(50, &[0])), Some(5));
+        assert_eq!(rows(expected(50, &[0, 1])), Some(50));
+        assert_eq!(rows(expected(0, &[0, 1])), Some(0));
+    }
 
     #[test]
     fn wide_columns_have_the_bytes_that_others_leave() {

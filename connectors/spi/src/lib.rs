@@ -51,7 +51,7 @@ pub use scan_exec::{ScanExec, ScanMode};
 pub use secret::Secret;
 pub use settings::{LookupJoinLimits, ScanSettings, bound_key_lists, engine_settings};
 pub use source_table::{ScanNote, ScanNotes, SourceTable};
-pub use statistics::{ColumnEstimate, TableStatistics};
+pub use statistics::{ColumnEstimate, SourceEstimate, TableStatistics};
 pub use subplan::push_operators;
 pub use tries::{counting_tries, note_try};
 pub use types::{canonical_type, check_canonical};

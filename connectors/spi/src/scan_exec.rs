@@ -39,10 +39,16 @@ use crate::error::{ConnectorError, ErrorKind, Result};
 use crate::estimate::scan_statistics;
 use crate::scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, Split};
 use crate::settings::ScanSettings;
+use crate::statistics::TableStatistics;
 use crate::types::check_canonical;
 
 /// How many times longer an answer may take where the source computes an operator.
 const COMPUTING_PATIENCE: u32 = 10;
+
+/// Tables of fewer rows are not worth the question how many of them a scan gives.
+const ESTIMATE_ROWS_MIN: u64 = 1_000;
+/// The longest wait for a source's own estimate.
+const ESTIMATE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The name of the counter of keys that were looked up.
 pub(crate) const LOOKUP_KEYS: &str = "lookup_keys";
@@ -127,7 +133,21 @@ impl ScanExec {
         reference: usize,
     ) -> Result<Self> {
         let splits = table.splits(&scan).await?;
-        Self::new(table, scan, splits, settings, reference)
+        let estimate = match settings.asks_sources && is_worth_asking(&table.statistics(), &scan) {
+            true => tokio::time::timeout(ESTIMATE_PATIENCE, table.estimate(&scan))
+                .await
+                .ok(),
+            false => None,
+        };
+        let mut leaf = Self::new(table, scan, splits, settings, reference)?;
+        if let Some(estimate) = estimate.flatten() {
+            leaf.statistics = Arc::new(scan_statistics(
+                &leaf.table.statistics(),
+                &leaf.scan,
+                Some(&estimate),
+            ));
+        }
+        Ok(leaf)
     }
 
     /// The scan of `table` in the parts that it gave for this very scan.
@@ -149,7 +169,7 @@ impl ScanExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        let statistics = Arc::new(scan_statistics(&table.statistics(), &scan));
+        let statistics = Arc::new(scan_statistics(&table.statistics(), &scan, None));
         Ok(Self {
             table,
             scan,
@@ -276,6 +296,11 @@ impl ScanExec {
             false => self.settings.source_timeout,
         }
     }
+}
+
+/// Whether a source's estimate could tell more of `scan` than the table's size.
+fn is_worth_asking(table: &TableStatistics, scan: &Scan) -> bool {
+    !scan.filters.is_empty() && table.rows.is_none_or(|rows| rows >= ESTIMATE_ROWS_MIN)
 }
 
 /// Everything one partition needs, so that its stream does not borrow the plan.

@@ -21,6 +21,8 @@ pub struct ScanSettings {
     pub source_timeout: Duration,
     /// A batch of a source is closed at about this many bytes.
     pub batch_bytes: usize,
+    /// Whether sources are asked how many rows they expect of filtered scans: where there are joins to plan.
+    pub asks_sources: bool,
     /// What joins that look at their outer side first may keep.
     pub lookup_joins: LookupJoinLimits,
 }
@@ -59,6 +61,7 @@ impl Default for ScanSettings {
             query_id: Arc::from("detached"),
             source_timeout: Duration::from_secs(60),
             batch_bytes: 4 << 20,
+            asks_sources: false,
             lookup_joins: LookupJoinLimits::default(),
         }
     }

@@ -17,3 +17,12 @@ pub struct ColumnEstimate {
     /// Distinct values, from an index.
     pub distinct: Option<u64>,
 }
+
+/// How many rows a source itself expects a scan to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceEstimate {
+    /// Rows that pass the filters on `columns`.
+    pub rows: u64,
+    /// Indexes into the table's schema: filters on other columns are not in it.
+    pub columns: Vec<usize>,
+}

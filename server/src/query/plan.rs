@@ -1,6 +1,7 @@
 //! A statement to a logical plan: its tables are resolved all at once, each wrapped for this statement, then planned.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{Statement, visit_relations};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -126,6 +127,16 @@ impl Prepared {
         }
         Ok(self)
     }
+}
+
+/// Whether `statement` reads more than one table, or one twice: there are joins to plan, perhaps.
+fn reads_several(statement: &Statement) -> bool {
+    let mut relations = 0;
+    let _: ControlFlow<()> = visit_relations(statement, |_| {
+        relations += 1;
+        ControlFlow::Continue(())
+    });
+    relations > 1
 }
 
 /// What of a session a statement's plan depends on.
@@ -346,7 +357,10 @@ impl Planning<'_> {
             state: self.state,
             tables,
             views,
-            settings: self.cx.settings.clone(),
+            settings: ScanSettings {
+                asks_sources: reads_several(statement),
+                ..self.cx.settings.clone()
+            },
             notes: Arc::clone(self.notes),
             functions: CatalogFunctions::new(view.clone(), search_path, Arc::clone(&self.cx.set_config)),
             planners: std::iter::once(Arc::new(Operators {

@@ -6,11 +6,11 @@ use causeway_base_sql::{
 };
 use causeway_spi::TableName;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{ident, lit};
+use datafusion::logical_expr::{Expr, ident, lit};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
 
-use crate::fixture::{load, server};
+use crate::fixture::{filtered, load, server};
 
 const PINNED: &str =
     "SET NAMES utf8mb4 COLLATE utf8mb4_bin, time_zone = '+00:00', sql_mode = 'NO_BACKSLASH_ESCAPES'";
@@ -83,6 +83,35 @@ async fn pushed_forms_use_the_index() {
     let keys: Vec<Vec<ScalarValue>> = (1..=500).map(|n| vec![format!("x{n}").into()]).collect();
     let text = key_condition(&[(2, &profiles[2])], &keys).unwrap();
     assert_indexed(&mut admin, &select(text), "l", "text keys").await;
+}
+
+/// What the server expects of filters on an index, with those on other columns left out.
+#[tokio::test]
+async fn the_server_tells_how_many_rows_an_index_finds() {
+    let Some(server) = server() else { return };
+    let catalog = server
+        .database(
+            "causeway_estimates",
+            &[
+                "CREATE TABLE t (id int PRIMARY KEY, v varchar(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci,
+                 other int, INDEX (v))",
+                "INSERT INTO t SELECT seq, CONCAT('x', seq % 2000), seq FROM seq_1_to_20000",
+                "ANALYZE TABLE t",
+            ],
+        )
+        .await;
+    let table = load(&catalog, "causeway_estimates", "t").await;
+    let expected = async |filters: &[Expr]| {
+        let estimate = table.estimate(&filtered(table.as_ref(), filters)).await;
+        estimate.map(|estimate| (estimate.rows, estimate.columns))
+    };
+    let (last, named) = (ident("id").gt(lit(19_990_i32)), ident("v").eq(lit("x5")));
+    let other = ident("other").eq(lit(5_i32));
+    assert_eq!(expected(&[last.clone(), other.clone()]).await, Some((10, vec![0])));
+    assert_eq!(expected(&[named]).await, Some((10, vec![1])));
+    assert_eq!(expected(&[ident("id").eq(lit(7_i32))]).await, Some((1, vec![0])));
+    assert_eq!(expected(&[other]).await, None);
+    assert_eq!(expected(&[]).await, None);
 }
 
 async fn assert_indexed(admin: &mut Conn, select: &RemoteSelect, index: &str, what: &str) {
