@@ -171,6 +171,8 @@ impl From<&ConnectorError> for QueryError {
             ErrorKind::Changed => SqlState::SERIALIZATION_FAILURE,
             ErrorKind::LimitExceeded => SqlState::PROGRAM_LIMIT_EXCEEDED,
             ErrorKind::NotPermitted => SqlState::INSUFFICIENT_PRIVILEGE,
+            ErrorKind::Syntax => SqlState::SYNTAX_ERROR,
+            ErrorKind::ReadOnly => SqlState::READ_ONLY_SQL_TRANSACTION,
             ErrorKind::LockTimeout => SqlState::LOCK_NOT_AVAILABLE,
             ErrorKind::DuplicateKey => SqlState::UNIQUE_VIOLATION,
             ErrorKind::OutOfMemory => SqlState::OUT_OF_MEMORY,

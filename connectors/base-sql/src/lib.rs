@@ -5,12 +5,13 @@
 //!
 //! On a query's path: [`SqlTable`] answers `pushdown` with [`judge`], and `read` or `get` with a [`RemoteSelect`] that
 //! is printed once and handed to the backend. Where the backend is a [`PartReader`], large scans are split by ranges of
-//! the table's key.
+//! the table's key. A [`NativeTable`] is a statement that its user wrote.
 
 mod dynamic;
 mod estimate;
 mod key_statements;
 mod law;
+mod native;
 mod print;
 mod profile;
 mod ranges;
@@ -20,6 +21,7 @@ mod sql_table;
 
 pub use dynamic::{DynamicProfile, Fit, IndexCollation, ValueClass};
 pub use law::{judge, key_condition};
+pub use native::{NativeField, NativeTable, single_query};
 pub use print::{Dialect, Statement, statement_tag};
 pub use profile::{ColumnKind, ColumnProfile, TextEncoding, TextOrder, TextProfile};
 pub use ranges::{OnePart, PartReader, SqlPart};

@@ -55,6 +55,8 @@ pub struct SqlRead {
     pub row_ids: bool,
     /// Which range of the scan this is, if it is one of several; `statements` then is the one for this range.
     pub part: Option<SqlPart>,
+    /// Whether the statement is a user's own ([`crate::NativeTable`]): the session it runs in serves nothing else.
+    pub native: bool,
 }
 
 /// A source that runs printed statements.
@@ -260,6 +262,7 @@ impl<B: SqlBackend> SqlTable<B> {
             columns,
             row_ids: self.row_ids && !scan.projection.is_empty(),
             part,
+            native: false,
         };
         Ok(self.backend.run(read, cx))
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::filter::{Filter, Pushdown};
 use crate::operator::Operators;
+use crate::passthrough::Passthrough;
 use crate::scan::{BatchStream, ReadContext, Scan, Split};
 use crate::statistics::{SourceEstimate, TableStatistics};
 use crate::write::{ViewDefinition, Writer};
@@ -101,6 +102,11 @@ pub trait Connector: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Statements in the source's own language, where users may write such.
+    fn passthrough(&self) -> Option<&dyn Passthrough> {
+        None
+    }
+
     /// Forgets what the connector itself remembers of `table`, or of everything: the next [`Connector::table`] asks the
     /// source. Connectors that remember nothing have nothing to do.
     async fn refresh(&self, table: Option<&TableName>) -> Result<()> {
@@ -160,8 +166,8 @@ pub trait Table: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Whether this stands for an operator that the source computes ([`Operators::derive`]): it has no name of its own, and
-    /// its first row may be long in coming.
+    /// Whether this stands for an operator that the source computes ([`Operators::derive`]), or for a statement of the
+    /// user's own ([`Passthrough`]): it has no name of its own, and its first row may be long in coming.
     fn is_computed(&self) -> bool {
         false
     }

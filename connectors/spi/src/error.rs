@@ -39,6 +39,10 @@ pub enum ErrorKind {
     LimitExceeded,
     /// The source's owner forbids it (42501).
     NotPermitted,
+    /// A statement of the user's own is none that the source can read (42601).
+    Syntax,
+    /// A statement of the user's own would write, where only reading is allowed (25006).
+    ReadOnly,
     /// Another transaction is writing, and did not end in time (55P03).
     LockTimeout,
     /// A row with this primary key is there already (23505).

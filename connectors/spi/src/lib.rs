@@ -1,7 +1,7 @@
 //! The contract between Causeway and its sources.
 //!
 //! A connector implements [`Connector`] and [`Table`] (and [`Lookup`] where rows can be found by key, [`Writer`] where
-//! the source can be written); it never
+//! the source can be written, [`Passthrough`] where it takes statements of its own language); it never
 //! writes an `ExecutionPlan`. This crate owns the one translation to DataFusion ([`SourceTable`]) and the one leaf
 //! operator ([`ScanExec`]), so that metrics, deadlines, limits, dynamic filters and schema checks live in one place.
 //!
@@ -19,6 +19,7 @@ mod filter;
 mod leaf_codec;
 mod lookup_join;
 mod operator;
+mod passthrough;
 mod scan;
 mod scan_exec;
 mod secret;
@@ -46,6 +47,7 @@ pub use operator::{
     Aggregate, AggregateFunction, Aggregation, Derived, Join, JoinKind, Operator, OperatorNote, Operators,
     SortKey, TopN,
 };
+pub use passthrough::Passthrough;
 pub use scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, ScanFilter, Split};
 pub use scan_exec::{ScanExec, ScanMode};
 pub use secret::Secret;
