@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use causeway_base_sql::SqlTable;
-use causeway_spi::{Connector, ConnectorOptions, Result, Table, TableName};
+use causeway_spi::{Connector, ConnectorOptions, Passthrough, Result, Table, TableName};
 
 use crate::catalog;
 use crate::grants;
@@ -28,6 +28,16 @@ impl MySqlConnector {
             pool: Arc::clone(backend.pool()),
             backend,
         }
+    }
+
+    /// Its name.
+    pub(crate) fn catalog(&self) -> &str {
+        &self.catalog
+    }
+
+    /// What runs its statements.
+    pub(crate) fn backend(&self) -> &Arc<MySqlBackend> {
+        &self.backend
     }
 }
 
@@ -58,6 +68,10 @@ impl Connector for MySqlConnector {
 
     async fn tables(&self, schema: &str) -> Result<Vec<String>> {
         catalog::tables(self.pool.lease().await?, &self.catalog, schema).await
+    }
+
+    fn passthrough(&self) -> Option<&dyn Passthrough> {
+        Some(self)
     }
 
     async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn Table>>> {

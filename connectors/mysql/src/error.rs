@@ -14,12 +14,14 @@ pub(crate) enum Doing<'a> {
     Listing(&'a str),
     /// Reading rows of a table.
     Reading(&'a TableName),
+    /// Describing or running a statement of a user's own.
+    Native(&'a str),
 }
 
 impl Doing<'_> {
     fn catalog(&self) -> &str {
         match self {
-            Self::Connecting(catalog) | Self::Listing(catalog) => catalog,
+            Self::Connecting(catalog) | Self::Listing(catalog) | Self::Native(catalog) => catalog,
             Self::Reading(table) => &table.catalog,
         }
     }
@@ -28,6 +30,7 @@ impl Doing<'_> {
         match self {
             Self::Connecting(catalog) | Self::Listing(catalog) => format!("catalog {catalog}"),
             Self::Reading(table) => format!("table {table}"),
+            Self::Native(catalog) => format!("the native statement for catalog {catalog}"),
         }
     }
 }
@@ -88,6 +91,13 @@ pub(crate) fn translate(error: Error, doing: Doing<'_>) -> ConnectorError {
 
 fn server_error(code: u16, message: &str, doing: Doing<'_>) -> ConnectorError {
     let object = doing.object();
+    let native = match doing {
+        Doing::Native(_) => native_error(code, &object),
+        _ => None,
+    };
+    if let Some((kind, text)) = native {
+        return ConnectorError::new(kind, text).detail(server_says(code, message));
+    }
     let (kind, text) = match (code, doing) {
         (1044 | 1045 | 1129 | 1130 | 1251 | 1698 | 1862 | 3118 | 3955 | 4151, Doing::Connecting(catalog))
         | (1045 | 1698, Doing::Listing(catalog)) => return login_refused(catalog),
@@ -123,6 +133,7 @@ fn server_error(code: u16, message: &str, doing: Doing<'_>) -> ConnectorError {
         (code, _) if is_goodbye(code) => {
             return unavailable(doing).detail(sentence(message));
         }
+        (_, Doing::Native(_)) => (ErrorKind::Source, format!("could not run {object}")),
         _ => (ErrorKind::Source, format!("could not read {object}")),
     };
     let error = ConnectorError::new(kind, text).detail(server_says(code, message));
@@ -130,6 +141,31 @@ fn server_error(code: u16, message: &str, doing: Doing<'_>) -> ConnectorError {
         ErrorKind::Changed => error.hint("Run the query again."),
         _ => error,
     }
+}
+
+/// What is the user's own doing.
+fn native_error(code: u16, object: &str) -> Option<(ErrorKind, String)> {
+    Some(match code {
+        1064 | 1149 | 1234 => (ErrorKind::Syntax, format!("syntax error in {object}")),
+        1146 | 1051 => (
+            ErrorKind::UnknownTable,
+            format!("a table of {object} does not exist"),
+        ),
+        1049 => (
+            ErrorKind::UnknownSchema,
+            format!("a schema of {object} does not exist"),
+        ),
+        1046 => (
+            ErrorKind::UnknownSchema,
+            format!("a table of {object} needs its schema's name before it"),
+        ),
+        1054 => (
+            ErrorKind::UnknownColumn,
+            format!("a column of {object} does not exist"),
+        ),
+        1792 => (ErrorKind::ReadOnly, format!("{object} would write")),
+        _ => return None,
+    })
 }
 
 fn server_says(code: u16, message: &str) -> String {
@@ -167,7 +203,9 @@ fn tls_error(text: &str, doing: Doing<'_>) -> ConnectorError {
 fn unavailable(doing: Doing<'_>) -> ConnectorError {
     let message = match doing {
         Doing::Connecting(catalog) => format!("could not reach the server of catalog {catalog}"),
-        Doing::Listing(catalog) => format!("lost the connection to the server of catalog {catalog}"),
+        Doing::Listing(catalog) | Doing::Native(catalog) => {
+            format!("lost the connection to the server of catalog {catalog}")
+        }
         Doing::Reading(table) => format!(
             "lost the connection to the server of catalog {} while reading table {table}",
             table.catalog

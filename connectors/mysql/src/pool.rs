@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::error::{Doing, is_connection_lost, timed_out, translate};
+use crate::native::Described;
 use crate::session::{Session, SessionId};
 use crate::stop::{Control, Kill};
 
@@ -239,6 +240,37 @@ impl Lease {
         self.running = false;
         if let Some((session, permit)) = self.held.take() {
             self.pool.put_idle(session);
+            drop(permit);
+        }
+    }
+
+    /// Has a statement of a user's own described within the pool's deadline, and returns the session.
+    pub(crate) async fn describe(mut self, sql: &str) -> Result<(Described, Self)> {
+        let (catalog, deadline) = (self.pool.catalog.clone(), self.pool.limits.request_timeout);
+        let doing = Doing::Native(&catalog);
+        let request = async {
+            loop {
+                let result = self.session()?.describe(sql).await;
+                match result {
+                    Ok(described) => return Ok((described, self)),
+                    Err(error) if is_connection_lost(&error) && self.renew().await? => {}
+                    Err(error) => {
+                        // The statement is refused, and nothing else has happened.
+                        if matches!(error, mysql_async::Error::Server(_)) && self.session()?.is_usable() {
+                            self.give_back();
+                        }
+                        return Err(translate(error, doing));
+                    }
+                }
+            }
+        };
+        within(deadline, doing, request).await
+    }
+
+    /// Closes the session after its last result was read to the end: nothing of it is used again.
+    pub(crate) fn end(mut self) {
+        if let Some((session, permit)) = self.held.take() {
+            session.close();
             drop(permit);
         }
     }

@@ -186,7 +186,10 @@ impl Job {
         };
         // Whether it was heard or not, the session is settled.
         let _ = told;
-        lease.settle(&pool, killed).await;
+        match self.read.native {
+            true => lease.end_native(killed),
+            false => lease.settle(&pool, killed).await,
+        }
         Ok(())
     }
 
@@ -291,7 +294,12 @@ impl Job {
     }
 
     fn failed(&self, error: mysql_async::Error) -> ConnectorError {
-        translate(error, Doing::Reading(&self.read.table))
+        let table = &self.read.table;
+        let doing = match self.read.native {
+            true => Doing::Native(&table.catalog),
+            false => Doing::Reading(table),
+        };
+        translate(error, doing)
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinaryProtocol, Conn, Error, Opts, Params, QueryResult, Row, Statement, Value};
 
+use crate::native::Described;
+
 /// Makes a session mean the same on every server, whatever its configuration:
 ///
 /// - text travels as UTF-8, and a literal has no collation of its own that could win over a column's;
@@ -88,6 +90,17 @@ impl Session {
             statement,
         });
         Ok(())
+    }
+
+    /// What the server says of `sql`, which is prepared for that and not run.
+    pub(crate) async fn describe(&mut self, sql: &str) -> mysql_async::Result<Described> {
+        let statement = self.conn.prep(sql).await?;
+        let described = Described {
+            columns: statement.columns(),
+            params: statement.num_params(),
+        };
+        self.conn.close(statement).await?;
+        Ok(described)
     }
 
     /// Runs the prepared statement.

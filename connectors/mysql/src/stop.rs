@@ -176,6 +176,18 @@ impl Lease {
         }
     }
 
+    /// Ends the session of a statement of a user's own with the statement, which has ended unless `killed` is in doubt.
+    pub(crate) fn end_native(mut self, killed: Killed) {
+        let ended = match self.session() {
+            Ok(session) => session.is_usable() && !session.has_rows(),
+            Err(_) => return,
+        };
+        // Else dropping the lease ends the statement, too.
+        if ended && killed != Killed::InDoubt {
+            self.end();
+        }
+    }
+
     async fn is_settled(&mut self, pool: &Arc<Pool>, killed: Killed) -> bool {
         let Some(id) = self.id() else { return false };
         let Ok(session) = self.session() else {

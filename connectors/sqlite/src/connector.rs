@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use causeway_base_sql::SqlTable;
-use causeway_spi::{Connector, ConnectorError, ConnectorOptions, Result, Table, TableName};
+use causeway_spi::{Connector, ConnectorError, ConnectorOptions, Passthrough, Result, Table, TableName};
 
 use crate::catalog;
 use crate::decode::OddValues;
@@ -39,6 +39,26 @@ impl SqliteConnector {
             backend: Arc::new(SqliteBackend::new(Arc::clone(&sessions), odd_values)),
             sessions,
         }
+    }
+
+    /// Its name.
+    pub(crate) fn catalog(&self) -> &str {
+        &self.catalog
+    }
+
+    /// Its options.
+    pub(crate) fn options(&self) -> &SqliteOptions {
+        &self.options
+    }
+
+    /// Its open files.
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// What runs its statements.
+    pub(crate) fn backend(&self) -> &Arc<SqliteBackend> {
+        &self.backend
     }
 
     async fn is_wal(&self) -> Result<bool> {
@@ -92,6 +112,10 @@ impl Connector for SqliteConnector {
         self.sessions
             .request(move |connection| catalog::tables(connection, &catalog))
             .await
+    }
+
+    fn passthrough(&self) -> Option<&dyn Passthrough> {
+        Some(self)
     }
 
     async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn Table>>> {

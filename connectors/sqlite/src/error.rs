@@ -10,12 +10,14 @@ pub(crate) enum Doing<'a> {
     Listing(&'a str),
     /// Reading rows of a table.
     Reading(&'a TableName),
+    /// Describing or running a statement of a user's own.
+    Native(&'a str),
 }
 
 impl Doing<'_> {
     fn catalog(&self) -> &str {
         match self {
-            Self::Listing(catalog) => catalog,
+            Self::Listing(catalog) | Self::Native(catalog) => catalog,
             Self::Reading(table) => &table.catalog,
         }
     }
@@ -24,6 +26,7 @@ impl Doing<'_> {
         match self {
             Self::Listing(catalog) => format!("catalog {catalog}"),
             Self::Reading(table) => format!("table {table}"),
+            Self::Native(catalog) => format!("the native statement for catalog {catalog}"),
         }
     }
 }
@@ -36,6 +39,13 @@ pub(crate) fn translate(error: Error, doing: Doing<'_>) -> ConnectorError {
         _ => (ErrorCode::Unknown, String::new()),
     };
     let (catalog, object) = (doing.catalog(), doing.object());
+    let native = match doing {
+        Doing::Native(_) => native_error(code, &message, &object),
+        _ => None,
+    };
+    if let Some(told) = native {
+        return said(told, &message).source(error);
+    }
     let file = format!("the file of catalog {catalog}");
     let translated = match code {
         ErrorCode::CannotOpen => {
@@ -82,6 +92,32 @@ pub(crate) fn translate(error: Error, doing: Doing<'_>) -> ConnectorError {
         ),
     };
     translated.source(error)
+}
+
+/// What is the user's own doing. SQLite has one code for most of it, and English texts.
+fn native_error(code: ErrorCode, message: &str, object: &str) -> Option<ConnectorError> {
+    let begins = |starts: &[&str]| starts.iter().any(|start| message.starts_with(start));
+    let is_syntax = message.contains("syntax error") || begins(&["incomplete input", "unrecognized token"]);
+    let (kind, text) = match code {
+        ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly => not_only_reads(object),
+        ErrorCode::Unknown if begins(&["not authorized"]) => not_only_reads(object),
+        ErrorCode::Unknown if is_syntax => (ErrorKind::Syntax, format!("syntax error in {object}")),
+        ErrorCode::Unknown if begins(&["no such table"]) => {
+            let text = format!("a table of {object} does not exist");
+            (ErrorKind::UnknownTable, text)
+        }
+        ErrorCode::Unknown if begins(&["no such column"]) => {
+            let text = format!("a column of {object} does not exist");
+            (ErrorKind::UnknownColumn, text)
+        }
+        ErrorCode::Unknown => (ErrorKind::Source, format!("could not run {object}")),
+        _ => return None,
+    };
+    Some(ConnectorError::new(kind, text))
+}
+
+fn not_only_reads(object: &str) -> (ErrorKind, String) {
+    (ErrorKind::ReadOnly, format!("{object} does more than read"))
 }
 
 fn said(error: ConnectorError, message: &str) -> ConnectorError {

@@ -2,7 +2,7 @@
 //!
 //! On a query's path: [`SqliteOptions`] opens the catalog without touching the file; `catalog` reads columns, indexes and
 //! sizes; base-sql judges filters and prints statements; `reader` runs them on a blocking thread, in one read transaction
-//! each, and decodes rows straight into Arrow.
+//! each, and decodes rows straight into Arrow; `native` describes what users write in SQLite's own SQL.
 
 mod bind;
 mod catalog;
@@ -11,6 +11,7 @@ mod decode;
 mod error;
 mod grants;
 mod moment;
+mod native;
 mod options;
 mod reader;
 mod sessions;

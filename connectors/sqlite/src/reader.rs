@@ -111,15 +111,18 @@ impl Job {
     }
 
     fn read_all(mut self, batches: &Sender<Result<RecordBatch>>) -> Result<()> {
-        let session = self.sessions.session()?;
+        let session = match self.read.native {
+            true => self.sessions.native()?,
+            false => self.sessions.session()?,
+        };
         self.running.begin(session.connection.get_interrupt_handle());
         let outcome = match batches.is_closed() {
             true => Ok(()),
             false => self.run(&session.connection, batches),
         };
         self.running.end();
-        // A session in an unknown state is closed, which ends its transaction.
-        if outcome.is_ok() && session.connection.is_autocommit() {
+        // A session in an unknown state is closed, which ends its transaction; so is that of a user's own statement.
+        if !self.read.native && outcome.is_ok() && session.connection.is_autocommit() {
             self.sessions.give_back(session);
         }
         outcome
@@ -129,7 +132,11 @@ impl Job {
         let Self {
             read, odd_values, cx, ..
         } = self;
-        let failed = |table: &TableName, error| translate(error, Doing::Reading(table));
+        let native = read.native;
+        let failed = |table: &TableName, error| match native {
+            true => translate(error, Doing::Native(&table.catalog)),
+            false => translate(error, Doing::Reading(table)),
+        };
         connection
             .execute_batch("BEGIN")
             .map_err(|error| failed(&read.table, error))?;

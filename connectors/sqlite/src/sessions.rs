@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::error::{Doing, translate};
+use crate::native::allowed;
 use crate::options::SqliteOptions;
 
 /// The sessions of one catalog.
@@ -89,6 +90,18 @@ impl Sessions {
         }
     }
 
+    /// A session for one statement of a user's own, on which only reading is allowed; it is not given back. Blocks.
+    pub(crate) fn native(&self) -> Result<Session> {
+        let opened = self.open().and_then(|mut connection| {
+            connection.authorizer(Some(allowed))?;
+            Ok(connection)
+        });
+        Ok(Session {
+            connection: opened.map_err(|error| translate(error, Doing::Listing(&self.catalog)))?,
+            file: None,
+        })
+    }
+
     /// Takes a session back whose transaction has ended.
     pub(crate) fn give_back(&self, session: Session) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +115,7 @@ impl Sessions {
     ) -> Result<T> {
         let permit = self.permit().await?;
         let sessions = Arc::clone(self);
-        let task = tokio::task::spawn_blocking(move || {
+        self.blocking(move || {
             let _permit = permit;
             let session = sessions.session()?;
             let listing = |error| translate(error, Doing::Listing(&sessions.catalog));
@@ -111,7 +124,29 @@ impl Sessions {
             session.connection.execute_batch("COMMIT").map_err(listing)?;
             sessions.give_back(session);
             Ok(answer)
-        });
+        })
+        .await
+    }
+
+    /// Runs a short request on a session for a statement of a user's own, on a blocking thread.
+    pub(crate) async fn native_request<T: Send + 'static>(
+        self: &Arc<Self>,
+        request: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let permit = self.permit().await?;
+        let sessions = Arc::clone(self);
+        self.blocking(move || {
+            let _permit = permit;
+            request(&sessions.native()?.connection)
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let task = tokio::task::spawn_blocking(work);
         task.await.unwrap_or_else(|error| {
             let message = format!("a request to catalog {} ended unexpectedly", self.catalog);
             Err(ConnectorError::new(ErrorKind::Internal, message).source(error))
