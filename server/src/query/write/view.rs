@@ -9,8 +9,8 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::TableReference;
 use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{
-    CreateTableOptions, CreateView, Ident, ObjectName, Statement, TableAlias, TableFactor, Visit, VisitMut,
-    Visitor, VisitorMut, visit_relations_mut,
+    CreateTableOptions, CreateView, Ident, ObjectName, Statement, TableAlias, TableFactor, Value,
+    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut, visit_relations_mut,
 };
 
 use super::super::parse::parse;
@@ -169,6 +169,16 @@ impl VisitorMut for FullNames<'_> {
             at: None,
         });
         *name = full_name(full);
+        ControlFlow::Continue(())
+    }
+
+    /// The parser prints a text as it is where it takes its quotes for doubled ones: `x = ''` in a native statement.
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+        if let Value::SingleQuotedString(text) = &mut value.value
+            && (text.contains("''") || text.contains("\\'"))
+        {
+            value.value = Value::EscapedStringLiteral(std::mem::take(text));
+        }
         ControlFlow::Continue(())
     }
 }
