@@ -17,7 +17,7 @@ use toml::{Table, Value};
 use crate::connectors;
 use crate::error::nearest;
 use crate::frontend::pg::Door;
-use crate::security::{Authentication, Tls, TlsConfig, UserConfig, Users};
+use crate::security::{Authentication, RemoteAccess, Tls, TlsConfig, UserConfig, Users};
 
 /// The names that no catalog may have: they are, or will be, catalogs and schemas of the server itself.
 const RESERVED_CATALOGS: [&str; 4] = ["causeway", "system", "pg_catalog", "information_schema"];
@@ -55,6 +55,10 @@ pub struct ServerConfig {
     /// How long running statements may go on when the server is told to stop; then they end with 57P01.
     #[serde(deserialize_with = "deserialize_duration")]
     pub stop_timeout: Duration,
+    /// The catalogs to whose sources everybody may send statements in their own SQL, by `system.remote`.
+    pub remote: Vec<String>,
+    /// Most rows that such a statement may give; one that gives more ends with 54000. At least 1.
+    pub remote_rows_max: usize,
     /// What is logged to standard error, and how.
     pub log: LogConfig,
 }
@@ -124,6 +128,8 @@ impl Default for ServerConfig {
             spill_path: None,
             target_partitions: None,
             stop_timeout: Duration::from_secs(30),
+            remote: Vec::new(),
+            remote_rows_max: 1_000_000,
             log: LogConfig::default(),
         }
     }
@@ -149,6 +155,7 @@ impl ServerConfig {
         }
         let bounds = [
             ("server.connections_max", self.connections_max, 1),
+            ("server.remote_rows_max", self.remote_rows_max, 1),
             ("server.memory_limit_mib", self.memory_limit_mib, 64),
             ("server.target_partitions", self.target_partitions.unwrap_or(1), 1),
         ];
@@ -182,6 +189,8 @@ pub struct Config {
     pub catalogs: BTreeMap<String, OpenCatalog>,
     /// Users and TLS.
     pub door: Door,
+    /// Who may send native statements.
+    pub remote: RemoteAccess,
     /// The `[server]` section as it is written.
     pub(crate) written: Table,
 }
@@ -235,19 +244,29 @@ impl Config {
         let users = user_options(section(&mut table, "users"), &mut problems);
         let door = read_door(&server, &users, &mut problems);
         let mut catalogs = BTreeMap::new();
+        let mut wrong = Vec::new();
         for (name, options) in section(&mut table, "catalogs") {
             match open_catalog(&name, options, open) {
                 Ok(catalog) => {
                     catalogs.insert(name, catalog);
                 }
-                Err(problem) => problems.push(problem),
+                Err(problem) => {
+                    problems.push(problem);
+                    wrong.push(name);
+                }
             }
         }
+        problems.extend(remote_problems(&server, &users, &catalogs, &wrong));
+        let remote = match server.authentication {
+            Authentication::Trust => RemoteAccess::of_everybody(&server.remote),
+            Authentication::ScramSha256 => RemoteAccess::new(&users, &server.remote),
+        };
         if problems.is_empty() {
             Ok(Self {
                 server,
                 catalogs,
                 door,
+                remote,
                 written,
             })
         } else {
@@ -322,6 +341,33 @@ fn read_door(
         }
     };
     Door { users, tls }
+}
+
+/// What is named as a catalog that takes native statements, and is none. `wrong`: those that could not be opened, which is told.
+fn remote_problems(
+    server: &ServerConfig,
+    users: &BTreeMap<String, UserConfig>,
+    catalogs: &BTreeMap<String, OpenCatalog>,
+    wrong: &[String],
+) -> Vec<String> {
+    let everybody = std::iter::once(("server.remote".to_owned(), &server.remote));
+    let users = users
+        .iter()
+        .map(|(name, user)| (format!("users.{name}.remote"), &user.remote));
+    let mut problems = Vec::new();
+    for (key, names) in everybody.chain(users) {
+        for name in names.iter().filter(|name| !wrong.contains(name)) {
+            match catalogs.get(name) {
+                Some(catalog) if catalog.connector.passthrough().is_some() => {}
+                Some(catalog) => problems.push(format!(
+                    "{key}: catalog \"{name}\" ({}) takes no native statements",
+                    catalog.connector.kind()
+                )),
+                None => problems.push(format!("{key}: there is no catalog \"{name}\"")),
+            }
+        }
+    }
+    problems
 }
 
 /// A problem with an option: its key's path and what is wrong.
@@ -429,7 +475,7 @@ mod tests {
                 "server.connections_max: invalid type: string \"many\", expected usize",
                 "server.lisen: is no option; did you mean listen?",
                 "server.log.format: unknown variant `xml`, expected `text` or `json`",
-                "users.ann.password: is no option; they are verifier",
+                "users.ann.password: is no option; they are verifier, remote",
                 "catalogs.a.urll: is no option; did you mean url?",
                 "catalogs.b.password: a credential is { env = \"NAME\" } or { file = \"/path\" }, not the text itself",
             ]
@@ -470,6 +516,36 @@ mod tests {
         let login = "[server]\nauthentication = \"scram-sha-256\"\n[users.ann]\n";
         let config = Config::parse(&format!("{login}verifier = {verifier:?}\n")).unwrap();
         assert!(config.door.users.is_some() && config.door.tls.is_none());
+    }
+
+    #[test]
+    fn native_statements_are_for_catalogs_that_take_them() {
+        let verifier = crate::security::Verifier::of_password("pencil").to_stored();
+        let text = |remote: &str| {
+            format!(
+                "[server]\nremote = [\"file\"]\nremote_rows_max = 7\n[users.ann]\nverifier = {verifier:?}\nremote = {remote}\n\
+                 [catalogs.file]\nconnector = \"sqlite\"\npath = \"f\"\n[catalogs.mem]\nconnector = \"memory\"\n"
+            )
+        };
+        let config = Config::parse(&text("[\"file\"]")).unwrap();
+        assert_eq!(config.server.remote_rows_max, 7);
+        assert!(config.remote.allows("ann", "file") && config.remote.allows("bob", "file"));
+        let error = Config::parse(&text("[\"fil\", \"mem\"]")).unwrap_err();
+        assert_eq!(
+            error.problems,
+            [
+                "users.ann.remote: there is no catalog \"fil\"",
+                "users.ann.remote: catalog \"mem\" (memory) takes no native statements",
+            ]
+        );
+        let trusting = text("[\"file\"]").replace(
+            "remote = [\"file\"]\nremote_rows_max = 7",
+            "authentication = \"trust\"",
+        );
+        assert!(!Config::parse(&trusting).unwrap().remote.allows("ann", "file"));
+        let none = text("[]").replace("= 7", "= 0");
+        let error = Config::parse(&none).unwrap_err();
+        assert_eq!(error.problems, ["server.remote_rows_max: must be at least 1"]);
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Server {
     /// folder cannot be used.
     pub async fn start(config: Config) -> std::io::Result<Self> {
         let catalogs = Catalogs::new(config.catalogs, config.server.metadata_ttl);
-        let engine = Engine::new(catalogs, config.server).map_err(std::io::Error::other)?;
+        let engine = Engine::new(catalogs, config.server, config.remote).map_err(std::io::Error::other)?;
         let listener = TcpListener::bind(engine.config.listen).await?;
         let address = listener.local_addr()?;
         let (engine, door) = (Arc::new(engine), Arc::new(SharedDoor::new(config.door)));

@@ -40,7 +40,9 @@ impl Server {
         // What is in those files is taken over, whatever their names are.
         let waiting = waiting.into_iter().filter(|key| !(same_door && key == "tls"));
         Reloaded {
-            catalogs: self.engine.reload(config.catalogs),
+            catalogs: self
+                .engine
+                .reload(config.catalogs, same_door.then_some(config.remote)),
             waiting: waiting.collect(),
             door: same_door,
         }

@@ -129,6 +129,13 @@ impl Config {
         self
     }
 
+    /// The same with further options, such as `remote = ["shop"]`.
+    #[must_use]
+    pub fn user_with_options(mut self, name: &str, verifier: &str, options: &str) -> Self {
+        self.users += &format!("[users.{name}]\nverifier = {verifier:?}\n{options}\n\n");
+        self
+    }
+
     /// Sets an environment variable of the server.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {

@@ -279,7 +279,7 @@ impl Catalogs {
     }
 
     /// The catalog that `catalog` names. Errors: 3D000.
-    pub(super) fn catalog_named(&self, catalog: &NamePart) -> Result<(String, &Arc<dyn Connector>)> {
+    pub(crate) fn catalog_named(&self, catalog: &NamePart) -> Result<(String, &Arc<dyn Connector>)> {
         let Some(found) = self.find_catalog(catalog)? else {
             let message = format!("catalog \"{}\" does not exist", catalog.text);
             let error = QueryError::new(SqlState::UNDEFINED_CATALOG, message).at(catalog.span);

@@ -35,6 +35,7 @@ mod receipt;
 mod references;
 mod refresh;
 mod refused;
+mod remote;
 mod rounding;
 mod set_operations;
 mod single_value;
@@ -79,6 +80,7 @@ pub use write::{
 use crate::catalog::{CatalogChanges, Catalogs};
 use crate::config::{OpenCatalog, ServerConfig};
 use crate::history::History;
+use crate::security::RemoteAccess;
 
 /// How many memory consumers a refusal names in the log.
 const MEMORY_CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4);
@@ -92,11 +94,16 @@ pub struct Engine {
     /// What runs and what ran lately.
     pub history: Arc<History>,
     prototype: SessionState,
+    remote: RwLock<Arc<RemoteAccess>>,
 }
 
 impl Engine {
     /// Makes the engine. Errors: the spill folder cannot be used.
-    pub fn new(catalogs: Catalogs, config: ServerConfig) -> datafusion::common::Result<Self> {
+    pub fn new(
+        catalogs: Catalogs,
+        config: ServerConfig,
+        remote: RemoteAccess,
+    ) -> datafusion::common::Result<Self> {
         let spill = match &config.spill_path {
             Some(path) => DiskManagerMode::Directories(vec![path.clone()]),
             None => DiskManagerMode::OsTmpDirectory,
@@ -118,6 +125,7 @@ impl Engine {
             config,
             history: Arc::default(),
             prototype,
+            remote: RwLock::new(Arc::new(remote)),
         })
     }
 
@@ -126,8 +134,23 @@ impl Engine {
         Arc::clone(&self.catalogs.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts the catalogs of a reloaded configuration in the place of those that are there.
-    pub(crate) fn reload(&self, open: BTreeMap<String, OpenCatalog>) -> CatalogChanges {
+    /// Who may send native statements, as it is now.
+    fn remote_access(&self) -> Arc<RemoteAccess> {
+        Arc::clone(&self.remote.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts the catalogs of a reloaded configuration in the place of those that are there, and the users of `remote`, if
+    /// users change: options of `[server]` do not.
+    pub(crate) fn reload(
+        &self,
+        open: BTreeMap<String, OpenCatalog>,
+        remote: Option<RemoteAccess>,
+    ) -> CatalogChanges {
+        // First: a statement that is planned with the new catalogs asks the new users.
+        if let Some(remote) = remote {
+            let mut access = self.remote.write().unwrap_or_else(PoisonError::into_inner);
+            *access = Arc::new(access.with_users_of(remote));
+        }
         let mut catalogs = self.catalogs.write().unwrap_or_else(PoisonError::into_inner);
         let (reloaded, changes) = catalogs.reloaded(open);
         *catalogs = Arc::new(reloaded);

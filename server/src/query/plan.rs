@@ -24,6 +24,7 @@ use super::operators::Operators;
 use super::places::with_place;
 use super::provider::StatementTables;
 use super::references::resolve_tables;
+use super::remote::{RemoteCall, describe_calls, take_calls};
 use super::views::PlannedView;
 use super::write::Assigned;
 use super::{
@@ -33,6 +34,7 @@ use super::{
 use crate::catalog::CatalogView;
 use crate::error::{QueryError, Result};
 use crate::history::{Origin, Tracked};
+use crate::security::RemoteAccess;
 use crate::session::Session;
 use crate::sqlstate::SqlState;
 use crate::values::input::InputContext;
@@ -147,6 +149,16 @@ pub struct PlanContext {
     settings: ScanSettings,
     set_config: PendingSettings,
     tracked: Arc<Tracked>,
+    remote: Remote,
+}
+
+/// What a session may do by native statements.
+#[derive(Debug, Clone)]
+pub(super) struct Remote {
+    /// Who may send any.
+    pub(super) access: Arc<RemoteAccess>,
+    /// Most rows that one may give.
+    pub(super) rows_max: usize,
 }
 
 impl PlanContext {
@@ -172,8 +184,13 @@ impl PlanContext {
             user: session.user.clone(),
             database: session.database.clone(),
         });
+        let remote = Remote {
+            access: engine.remote_access(),
+            rows_max: engine.config.remote_rows_max,
+        };
         Self {
             tracked,
+            remote,
             query_id,
             view: CatalogView {
                 catalogs: engine.catalogs().for_statement(session.transaction.writes()),
@@ -203,6 +220,11 @@ impl PlanContext {
     /// The catalogs as they are seen.
     pub(super) fn view(&self) -> &CatalogView {
         &self.view
+    }
+
+    /// What it may do by native statements.
+    pub(super) fn remote(&self) -> &Remote {
+        &self.remote
     }
 
     /// How literals are read.
@@ -335,13 +357,17 @@ impl Planning<'_> {
         depth: usize,
     ) -> Result<Planned> {
         let view = &self.cx.view;
-        let mut statement = rewritten(self.cx, written).await?;
+        let (mut statement, calls) = rewritten(self.cx, written).await?;
         let search_path = match catalog_syntax::asks_for_schema(&statement) {
             true => view.search_path().await,
             false => Vec::new(),
         };
-        let resolved = resolve_tables(self.cx, &statement, &own);
-        let mut tables = with_source_timeout(self.cx.settings.source_timeout, resolved).await?;
+        let resolved = resolve_tables(self.cx, &statement, |reference| {
+            own.contains_key(reference) || calls.iter().any(|call| call.is(reference))
+        });
+        let timeout = self.cx.settings.source_timeout;
+        let mut tables = with_source_timeout(timeout, resolved).await?;
+        tables.extend(with_source_timeout(timeout, describe_calls(self.cx, calls)).await?);
         let names = tables
             .iter()
             .map(|(reference, table)| (reference.clone(), table.name().clone()));
@@ -436,13 +462,15 @@ fn check_plan(plan: &LogicalPlan) -> Result<()> {
     typing::check(plan)
 }
 
-/// The statement with PostgreSQL's spellings made plain, unless something in it is refused.
-async fn rewritten(cx: &PlanContext, written: &Statement) -> Result<Statement> {
+/// The statement with PostgreSQL's spellings made plain, unless something in it is refused; and the native statements that
+/// it calls.
+async fn rewritten(cx: &PlanContext, written: &Statement) -> Result<(Statement, Vec<RemoteCall>)> {
     refused::check_statement(written)?;
     let mut statement = written.clone();
+    let calls = take_calls(&mut statement)?;
     syntax::rewrite(&mut statement, cx.input())?;
     catalog_syntax::rewrite(&cx.view, &mut statement).await?;
-    Ok(statement)
+    Ok((statement, calls))
 }
 
 /// Plans with DataFusion, and gives every parameter a type. Those that nobody has named follow from the first plan; the

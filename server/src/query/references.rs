@@ -23,17 +23,18 @@ const RESOLVE_CONCURRENCY: usize = 8;
 /// Most tables in one statement.
 const TABLES_MAX: usize = 1_000;
 
-/// Resolves every table that `statement` names (its `own` and common table expressions excluded), several at a time.
+/// Resolves every table that `statement` names, several at a time; common table expressions and those that are `known` are
+/// left out.
 pub(super) async fn resolve_tables(
     cx: &PlanContext,
     statement: &Statement,
-    own: &HashMap<TableReference, Arc<dyn Table>>,
+    known: impl Fn(&TableReference) -> bool,
 ) -> Result<HashMap<TableReference, Arc<dyn Table>>> {
     let written = written_names(statement)?;
     let wrapped = DataFusionStatement::Statement(Box::new(statement.clone()));
     let (mut references, _ctes) = resolve_table_references(&wrapped, true)?;
     let functions = table_functions(statement);
-    references.retain(|reference| !functions.contains(reference) && !own.contains_key(reference));
+    references.retain(|reference| !functions.contains(reference) && !known(reference));
     if references.len() > TABLES_MAX {
         return Err(complexity::too_complex(&format!(
             "it reads more than {TABLES_MAX} tables"

@@ -38,6 +38,10 @@ pub enum Authentication {
 pub struct UserConfig {
     /// What `causeway hash-password` printed.
     pub verifier: VerifierSource,
+    /// The catalogs to whose sources this user may send statements in their own SQL, by `system.remote`; beside those of
+    /// `server.remote`. With `authentication = "trust"`, where nobody has proven a name, these do not count.
+    #[serde(default)]
+    pub remote: Vec<String>,
 }
 
 /// Where a verifier stands.

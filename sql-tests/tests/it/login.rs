@@ -28,7 +28,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const STARTUP_OF_ANN: &[u8] = b"\0\0\0\x12\0\x03\0\0user\0ann\0\0";
 
 /// What `causeway hash-password` prints for `password`.
-fn hashed(password: &str) -> String {
+pub(crate) fn hashed(password: &str) -> String {
     let mut child = Command::new(binary().unwrap())
         .arg("hash-password")
         .stdin(Stdio::piped())

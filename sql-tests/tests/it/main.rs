@@ -29,6 +29,7 @@ mod oracle;
 mod protocol;
 mod receipts;
 mod redis_values;
+mod remote;
 mod s3_server;
 mod slt;
 mod spellings;
