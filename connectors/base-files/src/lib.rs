@@ -21,6 +21,7 @@ mod format;
 mod infer;
 mod json;
 mod json_value;
+mod late;
 mod layout;
 mod links;
 mod listing;

@@ -69,6 +69,8 @@ impl FilesProvider {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
+        // Decided for each file when it is opened.
+        options.global.pushdown_filters = false;
         // The merged schema says so: nanoseconds would end in 2262.
         options.global.coerce_int96 = Some("us".to_owned());
         options.global.coerce_int96_tz = None;

@@ -9,13 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
@@ -37,17 +37,39 @@ use parquet::errors::ParquetError;
 
 use crate::error::{connector_error, copy_of, invalid_file};
 use crate::footer::sentence;
+use crate::late;
 
 /// Wraps the Parquet source of one scan.
 #[derive(Clone)]
 pub(crate) struct NamingSource {
     inner: Arc<dyn FileSource>,
+    /// Whether the filters may be decided while a file is decoded.
+    may_filter_rows: bool,
 }
 
 impl NamingSource {
-    /// Wraps `inner`.
+    /// Wraps `inner`, which has no filters yet.
     pub(crate) fn wrap(inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner })
+        let may_filter_rows = true;
+        Arc::new(Self {
+            inner,
+            may_filter_rows,
+        })
+    }
+
+    fn with_inner(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+        let may_filter_rows = self.may_filter_rows;
+        Arc::new(Self {
+            inner,
+            may_filter_rows,
+        })
+    }
+
+    /// The filters, and the source that decides them while it decodes, where that may be.
+    fn filtering_rows(&self) -> Option<(Arc<dyn PhysicalExpr>, ParquetSource)> {
+        let source = self.inner.downcast_ref::<ParquetSource>()?;
+        let filter = source.filter().filter(|_| self.may_filter_rows)?;
+        Some((filter, source.clone().with_pushdown_filters(true)))
     }
 }
 
@@ -70,8 +92,16 @@ impl FileSource for NamingSource {
     ) -> Result<Box<dyn Morselizer>> {
         let inner = self
             .inner
-            .create_morselizer(object_store, base_config, partition)?;
-        Ok(Box::new(NamingMorselizer { inner }))
+            .create_morselizer(Arc::clone(&object_store), base_config, partition)?;
+        let late = match self.filtering_rows() {
+            Some((filter, source)) => Some(Late {
+                morselizer: source.create_morselizer(object_store, base_config, partition)?,
+                filter,
+                schema: Arc::clone(self.table_schema().table_schema()),
+            }),
+            None => None,
+        };
+        Ok(Box::new(NamingMorselizer { inner, late }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -79,7 +109,7 @@ impl FileSource for NamingSource {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        Self::wrap(self.inner.with_batch_size(batch_size))
+        self.with_inner(self.inner.with_batch_size(batch_size))
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -111,27 +141,28 @@ impl FileSource for NamingSource {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        let for_rows = config.execution.parquet.pushdown_filters;
-        let taken: Vec<bool> = filters
-            .iter()
-            .map(|filter| match for_rows {
-                true => never_fails(filter) && is_read_whole(filter, self.table_schema().table_schema()),
-                false => casts_keep_order(filter),
-            })
+        // All of them are checked above the scan: which of the files decide them while they are decoded shows when these are
+        // opened.
+        let taken: Vec<bool> = filters.iter().map(casts_keep_order).collect();
+        let handed = filters.into_iter().zip(&taken);
+        let handed: Vec<_> = handed
+            .filter_map(|(filter, taken)| taken.then_some(filter))
             .collect();
-        let handed = filters
-            .into_iter()
-            .zip(&taken)
-            .filter_map(|(filter, taken)| taken.then_some(filter));
-        let pushed = self.inner.try_pushdown_filters(handed.collect(), config)?;
-        let mut answers = pushed.filters.into_iter();
-        let filters = taken.into_iter().map(|taken| match taken {
-            true => answers.next().unwrap_or(PushedDown::No),
-            false => PushedDown::No,
-        });
+        let fit_rows = |filter: &Arc<dyn PhysicalExpr>| {
+            never_fails(filter) && is_read_whole(filter, self.table_schema().table_schema())
+        };
+        let may_filter_rows = config.execution.parquet.pushdown_filters && handed.iter().all(fit_rows);
+        let mut for_bounds = config.clone();
+        for_bounds.execution.parquet.pushdown_filters = false;
+        let pushed = self.inner.try_pushdown_filters(handed, &for_bounds)?;
         Ok(FilterPushdownPropagation {
-            filters: filters.collect(),
-            updated_node: pushed.updated_node.map(Self::wrap),
+            filters: vec![PushedDown::No; taken.len()],
+            updated_node: pushed.updated_node.map(|inner| {
+                Arc::new(Self {
+                    inner,
+                    may_filter_rows: self.may_filter_rows && may_filter_rows,
+                }) as Arc<dyn FileSource>
+            }),
         })
     }
 
@@ -143,7 +174,7 @@ impl FileSource for NamingSource {
         Ok(self
             .inner
             .try_pushdown_sort(order, eq_properties)?
-            .map(Self::wrap))
+            .map(|inner| self.with_inner(inner)))
     }
 
     fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
@@ -151,7 +182,8 @@ impl FileSource for NamingSource {
     }
 
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
-        Ok(self.inner.try_pushdown_projection(projection)?.map(Self::wrap))
+        let pushed = self.inner.try_pushdown_projection(projection)?;
+        Ok(pushed.map(|inner| self.with_inner(inner)))
     }
 
     fn apply_expressions(
@@ -260,12 +292,25 @@ fn is_plain(node: &dyn PhysicalExpr) -> bool {
 #[derive(Debug)]
 struct NamingMorselizer {
     inner: Box<dyn Morselizer>,
+    late: Option<Late>,
+}
+
+/// What reads the files of which few rows pass.
+#[derive(Debug)]
+struct Late {
+    morselizer: Box<dyn Morselizer>,
+    filter: Arc<dyn PhysicalExpr>,
+    schema: SchemaRef,
 }
 
 impl Morselizer for NamingMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
         let location = file.object_meta.location.clone();
-        let inner = guarded(&location, || self.inner.plan_file(file))?;
+        let is_selective =
+            |late: &&Late| late::is_selective(&late.filter, &late.schema, file.statistics.as_deref());
+        let late = self.late.as_ref().filter(is_selective);
+        let morselizer = late.map_or(&self.inner, |late| &late.morselizer);
+        let inner = guarded(&location, || morselizer.plan_file(file))?;
         Ok(Box::new(NamingPlanner { inner, location }))
     }
 }

@@ -90,11 +90,14 @@ pub fn engine_settings(mut config: SessionConfig) -> SessionConfig {
 /// Fewest keys that a leaf which can look up is offered as a list, however few rows it is believed to have.
 const LOOKUP_KEYS_LEAST: usize = 10_000;
 
+/// Most keys that scans of files are offered as a list, which tells how few rows have them.
+const FILE_KEYS_MAX: usize = 1_000;
+
 /// Bounds the lists of keys that the joins of `plan` hand over by what its leaves can use; `options` are those that it will
 /// run with.
 ///
 /// A list of as many keys as a table has rows is no better than a scan; and files are filtered faster by the join's own
-/// hash table, which they get when there is no list. Without a leaf that looks up the bounds are DataFusion's defaults.
+/// hash table, which they get when there is no list. Without a leaf that looks up, lists are short.
 pub fn bound_key_lists(options: &mut ConfigOptions, plan: &Arc<dyn ExecutionPlan>) {
     let mut keys_max = 0;
     let walked = plan.apply(|node| {
@@ -107,14 +110,14 @@ pub fn bound_key_lists(options: &mut ConfigOptions, plan: &Arc<dyn ExecutionPlan
         Ok(TreeNodeRecursion::Continue)
     });
     debug_assert!(walked.is_ok(), "nothing in the walk fails");
-    let defaults = OptimizerOptions::default();
+    let optimizer = &mut options.optimizer;
     (
-        options.optimizer.hash_join_inlist_pushdown_max_distinct_values,
-        options.optimizer.hash_join_inlist_pushdown_max_size,
+        optimizer.hash_join_inlist_pushdown_max_distinct_values,
+        optimizer.hash_join_inlist_pushdown_max_size,
     ) = match keys_max {
         0 => (
-            defaults.hash_join_inlist_pushdown_max_distinct_values,
-            defaults.hash_join_inlist_pushdown_max_size,
+            FILE_KEYS_MAX,
+            OptimizerOptions::default().hash_join_inlist_pushdown_max_size,
         ),
         keys => (keys, LOOKUP_KEYS_BYTES_MAX),
     };

@@ -12,8 +12,9 @@ use datafusion::arrow::compute::kernels::numeric::{add, div, mul, sub};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::functions::expr_fn::random;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Projection;
@@ -50,13 +51,27 @@ fn hidden_grouping_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
             if !keys.contains(&column) {
                 return Expr::Column(column);
             }
-            hidden(Expr::Column(column)).alias_qualified(qualifier.cloned(), field.name())
+            hidden_key(Expr::Column(column)).alias_qualified(qualifier.cloned(), field.name())
         });
         let projection = Projection::try_new(columns.collect(), Arc::clone(&aggregate.input))?;
         aggregate.input = Arc::new(LogicalPlan::Projection(projection));
+        aggregate.group_expr = aggregate
+            .group_expr
+            .into_iter()
+            .map(|expr| expr.transform_down(hidden_constants).data())
+            .collect::<Result<_>>()?;
         Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
     })?;
     Ok(rewritten.data)
+}
+
+/// A key of grouping sets that has no column: it has one value as well. The aggregate's columns keep their names.
+fn hidden_constants(expr: Expr) -> Result<Transformed<Expr>> {
+    Ok(match expr {
+        Expr::GroupingSet(_) => Transformed::no(expr),
+        key if key.any_column_refs() => Transformed::new(key, false, TreeNodeRecursion::Jump),
+        key => Transformed::new(hidden_key(key), true, TreeNodeRecursion::Jump),
+    })
 }
 
 /// Checks arithmetic without columns. Runs after types are made equal, before anything is computed.
@@ -204,20 +219,27 @@ fn is_injective(from: &DataType, to: &DataType) -> bool {
 
 /// `term`, which the engine does not look into.
 pub(super) fn hidden(term: Expr) -> Expr {
-    let function = Arc::new(ScalarUDF::from(Term::new()));
+    let function = Arc::new(ScalarUDF::from(Term::new(1)));
     Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![term]))
 }
 
-/// Its argument, which the engine does not look into.
+/// `key`, which the engine does not look into, and does not take for one value where it is: any function of what has one value
+/// has one for it, unless an argument has many.
+fn hidden_key(key: Expr) -> Expr {
+    let function = Arc::new(ScalarUDF::from(Term::new(2)));
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![key, random()]))
+}
+
+/// Its first argument, which the engine does not look into.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Term {
     signature: Signature,
 }
 
 impl Term {
-    fn new() -> Self {
+    fn new(arguments: usize) -> Self {
         Self {
-            signature: Signature::any(1, Volatility::Immutable),
+            signature: Signature::any(arguments, Volatility::Immutable),
         }
     }
 }
@@ -237,7 +259,7 @@ impl ScalarUDFImpl for Term {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let only = types.first().cloned();
-        only.ok_or_else(|| DataFusionError::Internal("a term has one argument".to_owned()))
+        only.ok_or_else(|| DataFusionError::Internal("a term has an argument".to_owned()))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
@@ -246,7 +268,7 @@ impl ScalarUDFImpl for Term {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let only = args.args.into_iter().next();
-        only.ok_or_else(|| DataFusionError::Internal("a term has one argument".to_owned()))
+        only.ok_or_else(|| DataFusionError::Internal("a term has an argument".to_owned()))
     }
 }
 

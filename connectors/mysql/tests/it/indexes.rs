@@ -107,7 +107,10 @@ async fn the_server_tells_how_many_rows_an_index_finds() {
     };
     let (last, named) = (ident("id").gt(lit(19_990_i32)), ident("v").eq(lit("x5")));
     let other = ident("other").eq(lit(5_i32));
-    assert_eq!(expected(&[last.clone(), other.clone()]).await, Some((10, vec![0])));
+    assert_eq!(
+        expected(&[last.clone(), other.clone()]).await,
+        Some((10, vec![0]))
+    );
     assert_eq!(expected(&[named]).await, Some((10, vec![1])));
     assert_eq!(expected(&[ident("id").eq(lit(7_i32))]).await, Some((1, vec![0])));
     assert_eq!(expected(&[other]).await, None);

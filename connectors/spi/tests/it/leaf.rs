@@ -396,10 +396,7 @@ async fn key_lists_are_as_long_as_the_leaves_can_use() {
     let rows = CanonicalTable::standard().rows().clone();
     assert_eq!(
         bounds(Arc::new(CollatedTable::new(rows, &[], None))).await,
-        (
-            defaults.hash_join_inlist_pushdown_max_distinct_values,
-            defaults.hash_join_inlist_pushdown_max_size
-        )
+        (1_000, defaults.hash_join_inlist_pushdown_max_size)
     );
     // A few hundred rows: the least that is offered.
     assert_eq!(bounds(collated()).await, (10_000, 32 << 20));
