@@ -141,17 +141,20 @@ impl FileSource for NamingSource {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        // All of them are checked above the scan: which of the files decide them while they are decoded shows when these are
-        // opened.
-        let taken: Vec<bool> = filters.iter().map(casts_keep_order).collect();
+        let for_rows = config.execution.parquet.pushdown_filters;
+        let taken: Vec<bool> = filters
+            .iter()
+            .map(|filter| match for_rows {
+                true => never_fails(filter) && is_read_whole(filter, self.table_schema().table_schema()),
+                false => casts_keep_order(filter),
+            })
+            .collect();
         let handed = filters.into_iter().zip(&taken);
-        let handed: Vec<_> = handed
+        let handed = handed
             .filter_map(|(filter, taken)| taken.then_some(filter))
             .collect();
-        let fit_rows = |filter: &Arc<dyn PhysicalExpr>| {
-            never_fails(filter) && is_read_whole(filter, self.table_schema().table_schema())
-        };
-        let may_filter_rows = config.execution.parquet.pushdown_filters && handed.iter().all(fit_rows);
+        // All of them are checked above the scan: which of the files decide them while they are decoded shows when these are
+        // opened.
         let mut for_bounds = config.clone();
         for_bounds.execution.parquet.pushdown_filters = false;
         let pushed = self.inner.try_pushdown_filters(handed, &for_bounds)?;
@@ -160,7 +163,7 @@ impl FileSource for NamingSource {
             updated_node: pushed.updated_node.map(|inner| {
                 Arc::new(Self {
                     inner,
-                    may_filter_rows: self.may_filter_rows && may_filter_rows,
+                    may_filter_rows: self.may_filter_rows && for_rows,
                 }) as Arc<dyn FileSource>
             }),
         })
