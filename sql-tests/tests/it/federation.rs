@@ -84,6 +84,55 @@ async fn null_missing_and_repeated_keys_read_only_what_is_there() {
     assert_eq!(rows.lines(), [format!("30\t21\t{}", own + 10 * 777)]);
 }
 
+/// The table stands where it would be read first, and nothing is known of the other side before it is read: few of its keys
+/// are looked up, and for many the table is scanned, once.
+#[tokio::test]
+async fn a_large_table_is_read_when_the_other_side_is_known() {
+    let Some(url) = mysql_url() else { return };
+    let mysql = Mysql::with_big_table(&url).await;
+    let server = Server::start(&Config::new().mysql("shop", &url)).unwrap();
+    let client = server.connect().await.unwrap();
+    let big = format!("shop.{}.big", mysql.database);
+    let numbers = format!("generate_series(1, {BIG_ROWS}) AS g(n)");
+    let all = usize::try_from(BIG_ROWS).unwrap();
+    for (sql, rows_read, answer, how) in [
+        (
+            format!(
+                "SELECT count(*), sum(b.id % 100) FROM {big} b JOIN {numbers} ON b.id = g.n WHERE g.n % 100000 = 7"
+            ),
+            all / 100_000,
+            format!("{0}\t{1}", all / 100_000, all / 100_000 * 7),
+            format!("lookups, the outer side has {} keys", all / 100_000),
+        ),
+        (
+            format!(
+                "SELECT count(*), count(b.id) FROM {big} b RIGHT JOIN {numbers} ON b.id = g.n AND b.id > 500000 \
+                 WHERE g.n % 100000 = 7"
+            ),
+            all / 100_000 - 5,
+            format!("{}\t{}", all / 100_000, all / 100_000 - 5),
+            format!("lookups, the outer side has {} keys", all / 100_000),
+        ),
+        (
+            format!("SELECT count(*) FROM {big} b JOIN {numbers} ON b.id = g.n WHERE g.n % 2 = 1"),
+            all,
+            format!("{}", all / 2),
+            "scan, the outer side has more than".to_owned(),
+        ),
+    ] {
+        let before = mysql.rows_read("big").await;
+        assert_eq!(client.query(&sql).await.unwrap().lines(), [answer], "{sql}");
+        let read = mysql.rows_read("big").await - before;
+        assert_eq!(usize::try_from(read).unwrap(), rows_read, "{sql}");
+        let plan = client
+            .query(&format!("EXPLAIN ANALYZE {sql}"))
+            .await
+            .unwrap()
+            .text();
+        assert!(plan.contains(&format!("inner side read by {how}")), "{plan}");
+    }
+}
+
 /// Keys of another width, from outer, semi and anti joins: still no more than the keys is read.
 #[tokio::test]
 async fn other_joins_read_only_their_keys_too() {
