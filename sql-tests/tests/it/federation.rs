@@ -120,10 +120,18 @@ async fn a_large_table_is_read_when_the_other_side_is_known() {
             "scan, the outer side has more than".to_owned(),
         ),
     ] {
+        // The first time the bounds of the primary key are read as well.
+        client.query(&sql).await.unwrap();
         let before = mysql.rows_read("big").await;
         assert_eq!(client.query(&sql).await.unwrap().lines(), [answer], "{sql}");
         let read = mysql.rows_read("big").await - before;
-        assert_eq!(usize::try_from(read).unwrap(), rows_read, "{sql}");
+        // Each part of a scan ends with a look at the first row of the next one.
+        let parts = if rows_read == all { 4 } else { 1 };
+        let read = usize::try_from(read).unwrap();
+        assert!(
+            (rows_read..rows_read + parts).contains(&read),
+            "{read} rows: {sql}"
+        );
         let plan = client
             .query(&format!("EXPLAIN ANALYZE {sql}"))
             .await

@@ -141,7 +141,7 @@ impl Executions {
 /// How the rows of one execution are joined.
 enum Way {
     /// All at once, by this join.
-    Joined(HashJoinExec),
+    Joined(Box<HashJoinExec>),
     /// The outer side's rows batch by batch.
     Batches(Arc<Batches>),
 }
@@ -163,7 +163,7 @@ impl LookupJoinExec {
         let marked = inner.offering()?;
         let join = join
             .builder()
-            .with_new_children(vec![marked.plan().clone(), Arc::clone(join.right())])?
+            .with_new_children(vec![Arc::clone(marked.plan()), Arc::clone(join.right())])?
             .build()?;
         Ok(Some(Self {
             join,
@@ -252,12 +252,13 @@ impl Looking {
                     key: self.inner.key,
                     values,
                 });
-                Way::Joined(join_of(&template, self.inner.read(&mode)?, handed.with(outer))?)
+                let join = join_of(&template, self.inner.read(&mode)?, handed.with(outer))?;
+                Way::Joined(Box::new(join))
             }
             Choice::Scan(_) => {
                 let handed = handed.reading(outer_plan).with(outer);
                 let join = join_of(&template, self.inner.read(&ScanMode::Scan)?, handed)?;
-                Way::Joined(with_own_filter(join, &template)?)
+                Way::Joined(Box::new(with_own_filter(join, &template)?))
             }
             Choice::Batches | Choice::BatchesThenScan => Way::Batches(Arc::new(Batches::new(
                 template,
