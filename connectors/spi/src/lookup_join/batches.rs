@@ -12,6 +12,7 @@ use futures::{TryStreamExt, stream};
 
 use super::choice::Choice;
 use super::inner::Inner;
+use super::kept_max;
 use super::keys::OuterKeys;
 use super::outer::{Outer, OuterExec};
 use crate::dynamic_keys::KeySet;
@@ -120,7 +121,7 @@ impl Reading {
             keys.add(batch)?;
         }
         let mut bytes = self.outer.kept_bytes();
-        let bytes_max = batches.limits.outer_bytes / batches.partitions();
+        let bytes_max = kept_max(&batches.limits, &self.context) / batches.partitions();
         let mut has_room = true;
         while has_room && keys.len() < batches.limits.batch_keys && bytes <= bytes_max {
             let Some(batch) = self.outer.next_ahead().await? else {

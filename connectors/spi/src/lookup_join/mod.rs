@@ -30,6 +30,7 @@ use std::task::Poll;
 use arrow::array::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, JoinType, NullEquality, Result, Statistics};
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::joins::HashJoinExec;
@@ -226,7 +227,8 @@ impl Looking {
         let mut outer = Outer::begin(outer_plan, &context)?;
         let mut keys = OuterKeys::new(self.inner.outer_keys.clone(), Arc::clone(&self.inner.key_schema))?;
         let (mut bytes, mut has_room) = (0, true);
-        while has_room && bytes <= self.limits.outer_bytes && keys.len() <= self.keys_max {
+        let bytes_max = kept_max(&self.limits, &context);
+        while has_room && bytes <= bytes_max && keys.len() <= self.keys_max {
             let Some((partition, batch)) = next_of_any(&mut outer).await? else {
                 break;
             };
@@ -270,6 +272,18 @@ impl Looking {
             ))),
         })
     }
+}
+
+/// The part of the memory pool that an outer side may take: the rows that it finds need some as well.
+const POOL_PART: usize = 4;
+
+/// Bytes of the outer side that may be kept, over all partitions.
+fn kept_max(limits: &LookupJoinLimits, context: &TaskContext) -> usize {
+    let room = match context.memory_pool().memory_limit() {
+        MemoryLimit::Finite(limit) => limit / POOL_PART,
+        _ => usize::MAX,
+    };
+    limits.outer_bytes.min(room)
 }
 
 /// The next batch of any partition; `None` when all have ended.
