@@ -32,6 +32,9 @@ use crate::remote::{RemoteExpr, RemoteSelect, RemoteSource};
 /// Most keys of one statement: MariaDB turns lists of 1,000 into a subquery, MySQL's optimizer has a memory limit.
 const KEYS_PER_STATEMENT_MAX: usize = 500;
 
+/// Rows from which a scan costs less for each row.
+const LARGE_ROWS: u64 = 100_000;
+
 /// Most literals below an operator that are sent.
 const DERIVED_VALUES_MAX: usize = 4_000;
 
@@ -538,6 +541,15 @@ fn without_row_id(mut select: RemoteSelect, scan: &Scan) -> RemoteSelect {
 impl<B: SqlBackend> Lookup for SqlTable<B> {
     fn keys(&self) -> &[Vec<usize>] {
         &self.keys
+    }
+
+    /// Rows of a large table come faster, over several connections: measured with MariaDB, about 180,000 keys of 1,500,000 rows
+    /// took as long as their scan.
+    fn key_cost_rows(&self) -> f64 {
+        match self.statistics.rows {
+            Some(rows) if rows >= LARGE_ROWS => 8.0,
+            _ => 4.0,
+        }
     }
 
     async fn get(
