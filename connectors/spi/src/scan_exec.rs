@@ -298,9 +298,10 @@ impl ScanExec {
     }
 }
 
-/// Whether a source's estimate could tell more of `scan` than the table's size.
+/// Whether a source's estimate could tell more of `scan` than the table's size. Where that is not known it stands for a view,
+/// perhaps one that the login may read and not have explained.
 fn is_worth_asking(table: &TableStatistics, scan: &Scan) -> bool {
-    !scan.filters.is_empty() && table.rows.is_none_or(|rows| rows >= ESTIMATE_ROWS_MIN)
+    !scan.filters.is_empty() && table.rows.is_some_and(|rows| rows >= ESTIMATE_ROWS_MIN)
 }
 
 /// Everything one partition needs, so that its stream does not borrow the plan.
