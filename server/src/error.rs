@@ -169,6 +169,7 @@ impl From<&ConnectorError> for QueryError {
             ErrorKind::TooManyConnections => SqlState::TOO_MANY_CONNECTIONS,
             ErrorKind::Source | ErrorKind::InvalidData | ErrorKind::Configuration => SqlState::FDW_ERROR,
             ErrorKind::Changed => SqlState::SERIALIZATION_FAILURE,
+            ErrorKind::OutOfRange => SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
             ErrorKind::LimitExceeded => SqlState::PROGRAM_LIMIT_EXCEEDED,
             ErrorKind::NotPermitted => SqlState::INSUFFICIENT_PRIVILEGE,
             ErrorKind::Syntax => SqlState::SYNTAX_ERROR,

@@ -12,6 +12,9 @@ const ROWS_MIN: u64 = 1_000;
 /// Groups are worth a request when there are fewer than this share of the rows, as a divisor.
 const ROWS_PER_GROUP_MIN: u64 = 2;
 
+/// What is computed of a join that alone is not worth sending has at most this share of its tables' bytes, as a divisor.
+const SAVING_MIN: u64 = 10;
+
 /// Why a join is not sent whose rows no index finds.
 pub(crate) const NO_INDEX_REASON: &str =
     "no index finds the rows that meet: the source might compare each with each";
@@ -43,6 +46,11 @@ struct Pair {
 impl Side<'_> {
     fn rows(&self) -> Option<u64> {
         u64::try_from(scan_rows(self.statistics, self.scan)?).ok()
+    }
+
+    /// How much is read of it.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        Some(self.rows()?.saturating_mul(self.row_bytes()?))
     }
 
     /// About how wide the projected columns of a row are.
@@ -106,11 +114,13 @@ impl Sides<'_> {
     }
 }
 
-/// The statistics of a join on `on`. Errors: the source might take long over it, or would give more than both sides are.
+/// The statistics of a join on `on`. Errors: the source might take long over it, or, if its rows are `moved`, would give more
+/// than both sides are.
 pub(crate) fn joined(
     sides: &Sides<'_>,
     kind: JoinKind,
     on: &[RemoteExpr],
+    moved: bool,
 ) -> Result<TableStatistics, Cow<'static, str>> {
     let (left, right) = (&sides.left, &sides.right);
     let pairs = sides.pairs(on);
@@ -142,9 +152,9 @@ pub(crate) fn joined(
             .map(|(left, right)| left + right),
         JoinKind::Semi | JoinKind::Anti => left.row_bytes(),
     };
-    let bytes = |side: &Side<'_>| Some(side.rows()?.saturating_mul(side.row_bytes()?));
     if let (Some(given), Some(row_bytes), Some(left), Some(right)) =
-        (given, row_bytes, bytes(left), bytes(right))
+        (given, row_bytes, left.bytes(), right.bytes())
+        && moved
         && given > ROWS_MIN
         && given.saturating_mul(row_bytes) > left.saturating_add(right)
     {
@@ -168,6 +178,50 @@ pub(crate) fn joined(
         row_bytes,
         columns,
     })
+}
+
+/// Whether `result`, of a join or union that is computed for its sake, is worth it: reading the tables apart takes
+/// `apart_bytes`, and comes over several connections.
+pub(crate) fn check_saving(result: &TableStatistics, apart_bytes: u64) -> Result<(), Cow<'static, str>> {
+    let bytes = result
+        .rows
+        .zip(result.row_bytes)
+        .map(|(rows, row_bytes)| rows.saturating_mul(row_bytes));
+    match bytes {
+        Some(bytes) if bytes.saturating_mul(SAVING_MIN) <= apart_bytes => Ok(()),
+        Some(_) => Err("its tables are joined here: little would be saved".into()),
+        None => Err("its tables are joined here: how much it would give is not known".into()),
+    }
+}
+
+/// The statistics of `outputs` of the rows of `scan`.
+pub(crate) fn passed_on(table: &TableStatistics, scan: &Scan, outputs: &[Expr]) -> TableStatistics {
+    let columns = outputs.iter().map(|output| ColumnEstimate {
+        distinct: distinct(table, scan, output),
+    });
+    TableStatistics {
+        rows: scan_rows(table, scan).and_then(|rows| u64::try_from(rows).ok()),
+        row_bytes: row_bytes(outputs.len()),
+        columns: columns.collect(),
+    }
+}
+
+/// The statistics of the rows of two parts of a union.
+pub(crate) fn united_statistics(one: TableStatistics, other: TableStatistics) -> TableStatistics {
+    let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+    let columns = one
+        .columns
+        .iter()
+        .zip(&other.columns)
+        .map(|(one, other)| ColumnEstimate {
+            // Parts may have values of each other.
+            distinct: sum(one.distinct, other.distinct),
+        });
+    TableStatistics {
+        columns: columns.collect(),
+        rows: sum(one.rows, other.rows),
+        row_bytes: one.row_bytes.max(other.row_bytes),
+    }
 }
 
 /// The statistics of `aggregation` over `scan`. Errors: nearly as many groups as rows, so that nothing would be saved.
@@ -284,7 +338,7 @@ mod tests {
             left: side(left, &[]),
             right: side(right, right_keys),
         };
-        let joined = joined(&sides, kind, &on(form));
+        let joined = joined(&sides, kind, &on(form), true);
         joined
             .map(|statistics| statistics.rows)
             .map_err(|reason| reason.into_owned())

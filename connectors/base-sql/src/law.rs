@@ -26,6 +26,7 @@ mod temporal;
 #[cfg(test)]
 mod tests;
 mod text;
+pub(crate) mod unions;
 
 use std::borrow::Cow;
 

@@ -8,7 +8,8 @@ use causeway_spi::{AggregateFunction, JoinKind, TableName, scalar_text};
 use datafusion::common::ScalarValue;
 
 use crate::remote::{
-    ColumnForm, RemoteColumn, RemoteExpr, RemoteScalar, RemoteSelect, RemoteSource, RemoteValue, ValueForm,
+    ColumnForm, MomentField, MomentFunction, MomentUnit, RemoteColumn, RemoteExpr, RemoteScalar,
+    RemoteSelect, RemoteSource, RemoteValue, ValueForm,
 };
 
 /// The dialects that can be printed.
@@ -152,7 +153,7 @@ impl<'a> Printer<'a> {
         let around = self.names;
         self.names = match &select.source {
             RemoteSource::Table { columns, .. } => Names::Table(columns),
-            RemoteSource::Query(_) => Names::Outputs,
+            RemoteSource::Query(_) | RemoteSource::Union(_) => Names::Outputs,
             RemoteSource::Join { left, .. } => Names::Sides(left.outputs.len()),
         };
         self.sql.push_str("SELECT ");
@@ -213,6 +214,13 @@ impl<'a> Printer<'a> {
                 self.identifier(&name.table);
             }
             RemoteSource::Query(select) => self.enclosed(select, "t"),
+            RemoteSource::Union(parts) => {
+                for (position, part) in parts.iter().enumerate() {
+                    self.sql.push_str(if position == 0 { "(" } else { " UNION ALL " });
+                    self.select(part);
+                }
+                self.sql.push_str(") AS t");
+            }
             RemoteSource::Join {
                 left,
                 right,
@@ -260,6 +268,20 @@ impl<'a> Printer<'a> {
                 self.scalar(right);
                 self.sql.push(')');
             }
+            RemoteScalar::Signed(value) => {
+                self.sql.push_str("CAST(");
+                self.scalar(value);
+                self.sql.push_str(" AS SIGNED)");
+            }
+            RemoteScalar::Within { value, bits } => {
+                // Sums of 64 bits that do not fit are errors there. Nothing is left of these after both directions.
+                let room = (1_u64 << 63) - (1_u64 << (bits - 1));
+                self.sql.push('(');
+                self.scalar(value);
+                self.sql
+                    .push_str(&format!(" + {room} - {room} - {room} + {room})"));
+            }
+            RemoteScalar::OfMoment { function, column } => self.of_moment(*function, *column),
             RemoteScalar::Case { branches, otherwise } => {
                 self.sql.push_str("CASE");
                 for (when, then) in branches {
@@ -288,6 +310,25 @@ impl<'a> Printer<'a> {
                 }
                 self.sql.push(')');
             }
+        }
+    }
+
+    /// What is computed of a day, or a day with a time: NULL where it is not of the calendar.
+    fn of_moment(&mut self, function: MomentFunction, column: RemoteColumn) {
+        let guarded = column.form == ColumnForm::RealDate;
+        if guarded {
+            self.sql.push_str("CASE WHEN ");
+            self.is_real(column.index);
+            self.sql.push_str(" THEN ");
+        }
+        for part in moment_parts(function) {
+            match part {
+                MomentPart::Sql(sql) => self.sql.push_str(sql),
+                MomentPart::Column => self.column_name(column.index),
+            }
+        }
+        if guarded {
+            self.sql.push_str(" END");
         }
     }
 
@@ -509,6 +550,49 @@ impl<'a> Printer<'a> {
 enum Place {
     InsideAnd,
     InsideOr,
+}
+
+/// A piece of what is printed for a function of a moment.
+enum MomentPart {
+    Sql(&'static str),
+    Column,
+}
+
+/// The function in MySQL's words, cut where the column stands.
+fn moment_parts(function: MomentFunction) -> impl Iterator<Item = MomentPart> {
+    let pieces: &[&str] = match function {
+        MomentFunction::Field(field) => match field {
+            MomentField::Year => &["YEAR(", ")"],
+            MomentField::Quarter => &["QUARTER(", ")"],
+            MomentField::Month => &["MONTH(", ")"],
+            MomentField::Week => &["WEEK(", ", 3)"],
+            MomentField::Day => &["DAYOFMONTH(", ")"],
+            MomentField::DayOfWeek => &["(DAYOFWEEK(", ") - 1)"],
+            MomentField::IsoDayOfWeek => &["(WEEKDAY(", ") + 1)"],
+            MomentField::DayOfYear => &["DAYOFYEAR(", ")"],
+            MomentField::Hour => &["HOUR(", ")"],
+            MomentField::Minute => &["MINUTE(", ")"],
+        },
+        // By days that are taken off: MAKEDATE would take the years below 70 for those of this century.
+        MomentFunction::Truncated(unit) => match unit {
+            MomentUnit::Year => &["CAST(DATE(", ") - INTERVAL DAYOFYEAR(", ") - 1 DAY AS DATETIME)"],
+            MomentUnit::Quarter => &[
+                "CAST(DATE(",
+                ") - INTERVAL DAYOFMONTH(",
+                ") - 1 DAY - INTERVAL (MONTH(",
+                ") - 1) % 3 MONTH AS DATETIME)",
+            ],
+            MomentUnit::Month => &["CAST(DATE(", ") - INTERVAL DAYOFMONTH(", ") - 1 DAY AS DATETIME)"],
+            MomentUnit::Week => &["CAST(DATE(", ") - INTERVAL WEEKDAY(", ") DAY AS DATETIME)"],
+            MomentUnit::Day => &["CAST(DATE(", ") AS DATETIME)"],
+            MomentUnit::Hour => &["(CAST(DATE(", ") AS DATETIME) + INTERVAL HOUR(", ") HOUR)"],
+        },
+    };
+    let pieces = pieces.iter().enumerate();
+    pieces.flat_map(|(index, piece)| {
+        let column = (index > 0).then_some(MomentPart::Column);
+        column.into_iter().chain([MomentPart::Sql(piece)])
+    })
 }
 
 fn function_name(function: AggregateFunction) -> &'static str {

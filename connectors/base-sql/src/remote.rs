@@ -37,6 +37,8 @@ pub enum RemoteSource {
     },
     /// The rows of another statement; column `i` is its output `i`.
     Query(Box<RemoteSelect>),
+    /// The rows of several statements, one after the other; column `i` is output `i` of each. At least two, without limits.
+    Union(Vec<RemoteSelect>),
     /// The rows of two statements that meet. The columns are the outputs of the left one, then those of the right one, which
     /// only `on` may name where the kind gives rows of the left side alone.
     Join {
@@ -67,6 +69,22 @@ pub enum RemoteScalar {
         /// The right side.
         right: Box<RemoteScalar>,
     },
+    /// A whole number as one with a sign, in which differences may be less than zero.
+    Signed(Box<RemoteScalar>),
+    /// A whole number of at most 64 bits with a sign; an error there where it does not fit into `bits`.
+    Within {
+        /// The number.
+        value: Box<RemoteScalar>,
+        /// At most 63.
+        bits: u32,
+    },
+    /// What is computed of a day, or a day with a time.
+    OfMoment {
+        /// What.
+        function: MomentFunction,
+        /// The column, as it is or in its form as a real date.
+        column: RemoteColumn,
+    },
     /// The value of the first condition that is true, else another value or NULL.
     Case {
         /// Conditions and their values; at least one.
@@ -94,6 +112,57 @@ pub enum Arithmetic {
     Minus,
     /// `*`
     Multiply,
+}
+
+/// What sources compute of a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MomentFunction {
+    /// One of its fields, as a whole number.
+    Field(MomentField),
+    /// The first moment, without a fraction of a second, of the unit that it is in.
+    Truncated(MomentUnit),
+}
+
+/// The fields of a moment that are whole numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MomentField {
+    /// The year.
+    Year,
+    /// 1 to 4.
+    Quarter,
+    /// 1 to 12.
+    Month,
+    /// The week of ISO 8601, 1 to 53.
+    Week,
+    /// The day of the month.
+    Day,
+    /// The day of the week, 0 (Sunday) to 6.
+    DayOfWeek,
+    /// The day of the week, 1 (Monday) to 7.
+    IsoDayOfWeek,
+    /// The day of the year.
+    DayOfYear,
+    /// 0 to 23.
+    Hour,
+    /// 0 to 59.
+    Minute,
+}
+
+/// The units that begin at moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MomentUnit {
+    /// From the 1st of January on.
+    Year,
+    /// Three months.
+    Quarter,
+    /// From the 1st on.
+    Month,
+    /// From Monday on.
+    Week,
+    /// From midnight on.
+    Day,
+    /// Sixty minutes.
+    Hour,
 }
 
 /// One key of an order.
@@ -342,6 +411,7 @@ impl RemoteSource {
         match self {
             Self::Table { .. } => 1,
             Self::Query(select) => select.source.tables_len(),
+            Self::Union(parts) => parts.iter().map(|part| part.source.tables_len()).sum(),
             Self::Join { left, right, .. } => left.source.tables_len() + right.source.tables_len(),
         }
     }
@@ -351,6 +421,7 @@ impl RemoteSource {
         match self {
             Self::Table { .. } => 0,
             Self::Query(select) => select.values_len(),
+            Self::Union(parts) => parts.iter().map(RemoteSelect::values_len).sum(),
             Self::Join { left, right, on, .. } => {
                 let on = on.iter().map(RemoteExpr::values_len);
                 left.values_len() + right.values_len() + on.sum::<usize>()
@@ -370,8 +441,9 @@ impl RemoteScalar {
 
     fn values_len(&self) -> usize {
         match self {
-            Self::Column(_) => 0,
+            Self::Column(_) | Self::OfMoment { .. } => 0,
             Self::Value(_) => 1,
+            Self::Signed(value) | Self::Within { value, .. } => value.values_len(),
             Self::Arithmetic { left, right, .. } => left.values_len() + right.values_len(),
             Self::Case { branches, otherwise } => {
                 let branches = branches
@@ -381,6 +453,40 @@ impl RemoteScalar {
             }
             Self::Aggregate { argument, .. } => argument.as_ref().map_or(0, |argument| argument.values_len()),
         }
+    }
+}
+
+impl MomentField {
+    /// The field that `extract` calls `name`, of a day or, `timed`, of a day with a time.
+    pub(crate) fn named(name: &str, timed: bool) -> Option<Self> {
+        Some(match name.trim().to_lowercase().as_str() {
+            "year" | "years" => Self::Year,
+            "quarter" => Self::Quarter,
+            "month" | "months" => Self::Month,
+            "week" | "weeks" => Self::Week,
+            "day" | "days" => Self::Day,
+            "dow" => Self::DayOfWeek,
+            "isodow" => Self::IsoDayOfWeek,
+            "doy" => Self::DayOfYear,
+            "hour" | "hours" if timed => Self::Hour,
+            "minute" | "minutes" if timed => Self::Minute,
+            _ => return None,
+        })
+    }
+}
+
+impl MomentUnit {
+    /// The unit that `date_trunc` calls `name`.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name.trim().to_lowercase().as_str() {
+            "year" | "years" => Self::Year,
+            "quarter" => Self::Quarter,
+            "month" | "months" => Self::Month,
+            "week" | "weeks" => Self::Week,
+            "day" | "days" => Self::Day,
+            "hour" | "hours" => Self::Hour,
+            _ => return None,
+        })
     }
 }
 

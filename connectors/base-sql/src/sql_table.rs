@@ -13,17 +13,19 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use causeway_spi::{
     BatchStream, ConnectorError, Derived, ErrorKind, Filter, Join, JoinKind, Lookup, Operator, Operators,
-    Pushdown, ReadContext, Result, Scan, SourceEstimate, Split, Table, TableName, TableStatistics,
+    Pushdown, ReadContext, Result, Scan, SourceEstimate, Split, Table, TableName, TableStatistics, Union,
     check_canonical, scan_rows,
 };
+use datafusion::logical_expr::Expr;
 use tokio::sync::OnceCell;
 
-use crate::estimate::{Side, Sides, aggregated, joined, limited};
+use crate::estimate::{Side, Sides, aggregated, check_saving, joined, limited, passed_on, united_statistics};
 use crate::key_statements::KeyStatements;
 use crate::law::advice::operator_advice;
 use crate::law::joins::{joined_profiles, meets};
 use crate::law::judge;
 use crate::law::operators::{Columns, Computed};
+use crate::law::unions::united;
 use crate::print::{Dialect, Statement, print_bounds};
 use crate::profile::{ColumnKind, ColumnProfile};
 use crate::ranges::{KeyRanges, OnePart, PartReader, SqlPart, one_part, splits_text};
@@ -128,6 +130,19 @@ pub struct SqlTable<B> {
     range_key: Result<usize, OnePart>,
     /// The least and the greatest value of that column when a large scan was first planned: enough to balance parts.
     key_bounds: OnceCell<Option<(i128, i128)>>,
+    /// Where it is read below a further operator only: bytes of what would be read in its place.
+    apart_bytes: Option<u64>,
+}
+
+/// What a table is made of that stands for an operator.
+struct Computation {
+    source: RemoteSource,
+    schema: SchemaRef,
+    profiles: Vec<ColumnProfile>,
+    statistics: TableStatistics,
+    keys: Vec<Vec<usize>>,
+    apart_bytes: Option<u64>,
+    reason: Cow<'static, str>,
 }
 
 impl<B: SqlBackend> SqlTable<B> {
@@ -166,6 +181,7 @@ impl<B: SqlBackend> SqlTable<B> {
             row_ids: false,
             range_key: Err("the source is read by one connection".into()),
             key_bounds: OnceCell::new(),
+            apart_bytes: None,
         })
     }
 
@@ -399,6 +415,7 @@ impl<B: SqlBackend> Operators for SqlTable<B> {
         let (computed, schema, statistics) = match operator {
             Operator::Aggregate(aggregation) => {
                 let statistics = aggregated(&self.statistics, scan, aggregation)?;
+                self.check_saving(&statistics)?;
                 (
                     columns.aggregate(below, aggregation)?,
                     Arc::clone(&aggregation.schema),
@@ -407,6 +424,7 @@ impl<B: SqlBackend> Operators for SqlTable<B> {
             }
             Operator::TopN(top) => {
                 let statistics = limited(&self.statistics, scan, top.fetch);
+                self.check_saving(&statistics)?;
                 (
                     columns.first(below, scan, top)?,
                     scan.projected_schema(),
@@ -414,14 +432,22 @@ impl<B: SqlBackend> Operators for SqlTable<B> {
                 )
             }
             Operator::Join(join) => return self.join(below, scan, join),
+            Operator::Union(union) => return self.union(below, scan, union),
         };
         let Computed {
             select,
             profiles,
             reason,
         } = computed;
-        let source = RemoteSource::Query(Box::new(select));
-        self.derived(source, schema, profiles, statistics, Vec::new(), reason)
+        self.derived(Computation {
+            source: RemoteSource::Query(Box::new(select)),
+            schema,
+            profiles,
+            statistics,
+            keys: Vec::new(),
+            apart_bytes: None,
+            reason,
+        })
     }
 
     fn shares_source(&self, other: &dyn Operators) -> bool {
@@ -468,7 +494,9 @@ impl<B: SqlBackend> SqlTable<B> {
         let left_count = left_profiles.len();
         let mut profiles = [left_profiles, right_profiles].concat();
         let (on, reason) = meets(join, &profiles)?;
-        let statistics = joined(&sides, join.kind, &on)?;
+        let statistics = joined(&sides, join.kind, &on, join.moved)?;
+        let apart = |table: &Self, side: &Side<'_>| table.apart_bytes.or(side.bytes()).unwrap_or(0);
+        let apart_bytes = apart(self, &sides.left).saturating_add(apart(right, &sides.right));
 
         let given = join.schema.fields().len();
         profiles.truncate(given);
@@ -489,26 +517,86 @@ impl<B: SqlBackend> SqlTable<B> {
             kind: join.kind,
             on,
         };
-        self.derived(
+        self.derived(Computation {
             source,
-            Arc::clone(&join.schema),
+            schema: Arc::clone(&join.schema),
             profiles,
             statistics,
             keys,
+            apart_bytes: (!join.moved).then_some(apart_bytes),
             reason,
-        )
+        })
+    }
+
+    /// The table that stands for `union`, of whose parts the first one is `below`, which reads `scan`.
+    fn union(&self, below: RemoteSelect, scan: &Scan, union: &Union) -> Result<Derived, Cow<'static, str>> {
+        let dialect = self.backend.dialect();
+        let part = |table: &Self, below, outputs: &[Expr]| {
+            let columns = Columns {
+                schema: &table.schema,
+                profiles: &table.profiles,
+                dialect,
+            };
+            columns.part(below, outputs)
+        };
+        let (first, mut profiles) = part(self, below, &union.outputs)?;
+        let mut selects = vec![first];
+        let mut statistics = passed_on(&self.statistics, scan, &union.outputs);
+        let mut apart_bytes = self.apart_bytes;
+        for other in &union.others {
+            let table = other
+                .table
+                .operators()
+                .and_then(|operators| self.partner(operators))
+                .ok_or("a table of it is of another source")?;
+            let below = table
+                .select(&other.scan)
+                .map_err(|error| error.message().to_owned())?;
+            let (select, others) = part(table, below, &other.outputs)?;
+            profiles = united(&profiles, &others)?;
+            selects.push(select);
+            statistics = united_statistics(
+                statistics,
+                passed_on(&table.statistics, &other.scan, &other.outputs),
+            );
+            if let Some(bytes) = table.apart_bytes {
+                apart_bytes = Some(apart_bytes.unwrap_or(0).saturating_add(bytes));
+            }
+        }
+        let source = RemoteSource::Union(selects);
+        if source.tables_len() > TABLES_MAX {
+            return Err(format!("more than {TABLES_MAX} tables are not united there").into());
+        }
+        self.derived(Computation {
+            source,
+            schema: Arc::clone(&union.schema),
+            profiles,
+            statistics,
+            keys: Vec::new(),
+            apart_bytes,
+            reason: "its parts have columns of one kind".into(),
+        })
+    }
+
+    /// Whether `result` is worth computing of rows that would else be read apart, joined here.
+    fn check_saving(&self, result: &TableStatistics) -> Result<(), Cow<'static, str>> {
+        match self.apart_bytes {
+            Some(apart) => check_saving(result, apart),
+            None => Ok(()),
+        }
     }
 
     /// A table of the rows that the source computes.
-    fn derived(
-        &self,
-        source: RemoteSource,
-        schema: SchemaRef,
-        profiles: Vec<ColumnProfile>,
-        statistics: TableStatistics,
-        keys: Vec<Vec<usize>>,
-        reason: Cow<'static, str>,
-    ) -> Result<Derived, Cow<'static, str>> {
+    fn derived(&self, computation: Computation) -> Result<Derived, Cow<'static, str>> {
+        let Computation {
+            source,
+            schema,
+            profiles,
+            statistics,
+            keys,
+            apart_bytes,
+            reason,
+        } = computation;
         if source.values_len() > DERIVED_VALUES_MAX {
             return Err(format!("more than {DERIVED_VALUES_MAX} literals are not sent").into());
         }
@@ -523,6 +611,7 @@ impl<B: SqlBackend> SqlTable<B> {
             row_ids: false,
             range_key: Err("the source computes an operator".into()),
             key_bounds: OnceCell::new(),
+            apart_bytes,
         };
         Ok(Derived {
             table: Arc::new(table),

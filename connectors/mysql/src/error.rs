@@ -129,6 +129,8 @@ fn server_error(code: u16, message: &str, doing: Doing<'_>) -> ConnectorError {
             ErrorKind::Timeout,
             format!("{object} was locked at the server for too long"),
         ),
+        // Only what is computed with a check of its range can fail so.
+        (1690, _) => (ErrorKind::OutOfRange, "integer out of range".to_owned()),
         (1969 | 3024, _) => return too_old(&object).detail(server_says(code, message)),
         (code, _) if is_goodbye(code) => {
             return unavailable(doing).detail(sentence(message));

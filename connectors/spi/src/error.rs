@@ -35,6 +35,8 @@ pub enum ErrorKind {
     InvalidData,
     /// The object changed while a query was reading it (40001).
     Changed,
+    /// A value computed at the source does not fit its type (22003).
+    OutOfRange,
     /// A limit of the configuration forbids it (54000).
     LimitExceeded,
     /// The source's owner forbids it (42501).

@@ -16,6 +16,7 @@ mod error;
 mod estimate;
 mod figures;
 mod filter;
+mod filter_places;
 mod leaf_codec;
 mod lookup_join;
 mod operator;
@@ -41,11 +42,12 @@ pub use error::{ConnectorError, ErrorKind, Result};
 pub use estimate::scan_rows;
 pub use figures::{LeafFigures, Pruned, figures_of, leaf_reference};
 pub use filter::{Filter, Pushdown, Verdict, scalar_text};
+pub use filter_places::physical_rules;
 pub use leaf_codec::{plan_from_bytes, plan_to_bytes};
-pub use lookup_join::{JOIN_SELECTION, LookupJoinExec, StreamedOuterSides, lookup_joins};
+pub use lookup_join::{LookupJoinExec, lookup_joins};
 pub use operator::{
     Aggregate, AggregateFunction, Aggregation, Derived, Join, JoinKind, Operator, OperatorNote, Operators,
-    SortKey, TopN,
+    SortKey, TopN, Union, UnionPart,
 };
 pub use passthrough::Passthrough;
 pub use scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, ScanFilter, Split};

@@ -47,6 +47,8 @@ pub enum Operator {
     TopN(TopN),
     /// A join with another table of the same source.
     Join(Join),
+    /// The rows of other tables of the same source as well.
+    Union(Union),
 }
 
 /// Rows in groups, one row a group; without group keys always one row.
@@ -117,6 +119,8 @@ pub struct Join {
     pub columns: SchemaRef,
     /// What holds of two rows that meet: all of it. A comparison with NULL is not true.
     pub condition: Vec<Expr>,
+    /// Whether its rows are moved; otherwise an operator above it is sent as well, and answers whether that is worth it.
+    pub moved: bool,
     /// The result: `columns`, or those of the left scan only, nullable where the join makes them so.
     pub schema: SchemaRef,
 }
@@ -132,6 +136,28 @@ pub enum JoinKind {
     Semi,
     /// The rows of the left side that meet none.
     Anti,
+}
+
+/// The rows of a scan, then those of others of the same source ([`Operators::shares_source`]), each as often as it is there.
+#[derive(Debug, Clone)]
+pub struct Union {
+    /// The columns, over those of the table that is asked.
+    pub outputs: Vec<Expr>,
+    /// The other scans.
+    pub others: Vec<UnionPart>,
+    /// The result: as many columns as each part has outputs, in our engine's types.
+    pub schema: SchemaRef,
+}
+
+/// One of the scans of a union.
+#[derive(Debug, Clone)]
+pub struct UnionPart {
+    /// The table.
+    pub table: Arc<dyn Table>,
+    /// Its scan, all of whose filters are exact; its limit, if it has one, comes before the union.
+    pub scan: Scan,
+    /// The columns, over those of the table.
+    pub outputs: Vec<Expr>,
 }
 
 /// A table that stands for an operator over a scan, and why it holds the same rows.
@@ -227,6 +253,13 @@ impl fmt::Display for Operator {
                     .collect();
                 let table = &right.name().table;
                 write!(f, "{kind} {table} on {}", condition.join(" and "))
+            }
+            Self::Union(Union { others, .. }) => {
+                let tables: Vec<&str> = others
+                    .iter()
+                    .map(|part| part.table.name().table.as_str())
+                    .collect();
+                write!(f, "union all {}", tables.join(", "))
             }
         }
     }

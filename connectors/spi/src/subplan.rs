@@ -2,14 +2,17 @@
 //!
 //! This runs once over the finished logical plan, from the scans upwards: an operator over a scan whose filters are all
 //! exact is offered to the scan's table ([`crate::Operators`]), and what the table gives is scanned instead. A join is offered
-//! where both its sides are such scans, of one source. It is no rule of DataFusion's list: those run until nothing
+//! where both its sides are such scans, of one source; a union, or a join that alone would give more than its sides are, together
+//! with the operator above it. It is no rule of DataFusion's list: those run until nothing
 //! changes, and would push and pull at what has been derived. Filters, limits and projections that can sink further
 //! afterwards do so by DataFusion's own rules, once more.
 
 mod aggregate;
 mod first;
+mod folded;
 mod input;
 mod join;
+mod union;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::logical_plan::Sort;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
@@ -58,9 +62,42 @@ fn settle(plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<LogicalPlan
 
 fn grow(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match plan {
-        LogicalPlan::Aggregate(node) => aggregate::grow(node),
-        LogicalPlan::Sort(node) => first::grow(node),
+        LogicalPlan::Aggregate(node) => {
+            let over = |input| {
+                let mut node = node.clone();
+                node.input = input;
+                aggregate::grow(node)
+            };
+            match with_folded(&node.input, over)? {
+                Some(grown) => Ok(grown),
+                None => aggregate::grow(node),
+            }
+        }
+        LogicalPlan::Sort(node) if node.fetch.is_some() => {
+            let over = |input| {
+                first::grow(Sort {
+                    input,
+                    ..node.clone()
+                })
+            };
+            match with_folded(&node.input, over)? {
+                Some(grown) => Ok(grown),
+                None => first::grow(node),
+            }
+        }
         LogicalPlan::Join(node) => join::grow(node),
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// What `over` makes of `input` with a scan in a union's or a join's place, if that is sent.
+fn with_folded(
+    input: &LogicalPlan,
+    over: impl FnOnce(Arc<LogicalPlan>) -> Result<Transformed<LogicalPlan>>,
+) -> Result<Option<Transformed<LogicalPlan>>> {
+    let Some(folded) = folded::folded(input)? else {
+        return Ok(None);
+    };
+    let grown = over(Arc::new(folded))?;
+    Ok(grown.transformed.then_some(grown))
 }

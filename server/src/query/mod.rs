@@ -11,7 +11,6 @@ mod constants;
 mod distinct;
 mod execute;
 mod explain;
-mod filter_places;
 mod floats;
 mod functions;
 mod identifiers;
@@ -53,7 +52,7 @@ mod zeros;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use causeway_spi::{JOIN_SELECTION, StreamedOuterSides, engine_settings};
+use causeway_spi::engine_settings;
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -184,15 +183,13 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// DataFusion's rules that make a plan faster, with ours that keep it right.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let rules = filter_places::physical_rules().into_iter();
+    let rules = causeway_spi::physical_rules().into_iter();
     let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = rules
         .map(|rule| match rule.name() {
             projections::RULE => Arc::new(projections::PastPlainFilters { rule }),
             _ => rule,
         })
         .collect();
-    let sides = rules.iter().position(|rule| rule.name() == JOIN_SELECTION);
-    rules.insert(sides.map_or(0, |sides| sides + 1), Arc::new(StreamedOuterSides));
     // Before the last one, which refuses a plan whose orders do not hold.
     let last = rules.len().saturating_sub(1);
     let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] = [

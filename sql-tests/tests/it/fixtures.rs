@@ -56,6 +56,7 @@ impl Fixtures {
         files::write(fixtures.files.path());
         fixtures.load_customers(&mysql).await;
         fixtures.load_kinds(&mysql).await;
+        fixtures.load_visits(&mysql).await;
         fixtures.load_stock().await;
         fixtures.load_orders().await;
         fixtures
@@ -148,6 +149,32 @@ impl Fixtures {
                  (2, 0, 0, -12345678901234567890123456789012345.5, 1e300, 0, b'0', 'red', '', '[]', '100:00:00', \
                  '2024-02-29', '1970-01-01 00:00:01', 'A', 'E', ''), \
                  (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '0000-00-00', NULL, NULL, NULL, NULL)"
+            ),
+        ] {
+            connection.query_drop(statement).await.unwrap();
+        }
+        connection.disconnect().await.unwrap();
+    }
+
+    /// Days and moments at the edges of years, weeks and the calendar; whole numbers at the edges of their types.
+    async fn load_visits(&self, mysql: &Mysql) {
+        let table = format!("{}.visits", self.database);
+        let mut connection = mysql.connect().await;
+        for statement in [
+            "SET sql_mode = 'ALLOW_INVALID_DATES'".to_owned(),
+            format!(
+                "CREATE TABLE {table} (id INT PRIMARY KEY, day DATE, at DATETIME(6), tiny SMALLINT, num INT, big BIGINT, \
+                 plus INT UNSIGNED)"
+            ),
+            format!(
+                "INSERT INTO {table} VALUES \
+                 (1, '2020-12-31', '2020-12-31 23:59:59.999999', 32767, 2147483647, 9223372036854775807, 4294967295), \
+                 (2, '2021-01-01', '2021-01-01 00:00:00', -32768, -2147483648, -9223372036854775808, 0), \
+                 (3, '2021-01-03', '2021-01-03 12:30:59.5', 1, 2, 3, 1), (4, '2021-01-04', '2021-01-04 12:59:59', 7, 7, 7, 7), \
+                 (5, '0001-01-01', '0001-01-01 01:00:00', 0, 0, 0, 0), \
+                 (6, '9999-12-31', '9999-12-31 23:59:59.999999', NULL, NULL, NULL, NULL), \
+                 (7, '0000-00-00', '2024-02-31 10:00:00', 3, 3, 3, 3), (8, NULL, NULL, 2, 100000, 10000000000, 5), \
+                 (9, '2024-02-29', '2024-08-15 10:20:30', 2, 3, 4, 5), (10, '0069-11-30', '1969-11-30 09:08:07', 2, 3, 4, 5)"
             ),
         ] {
             connection.query_drop(statement).await.unwrap();

@@ -22,6 +22,7 @@ const SHARES: Shares = Shares {
     limits: 0.02,
     operators: 0.0,
     mates: 0.0,
+    unions: 0.0,
 };
 
 /// Texts that a folder name can hold in more than one spelling.
@@ -113,6 +114,7 @@ const TEXT_SHARES: Shares = Shares {
     limits: 0.02,
     operators: 0.0,
     mates: 0.0,
+    unions: 0.0,
 };
 
 /// Canonical rows in three files of two folders, as `write` writes them; `y` is the folder.

@@ -1,8 +1,9 @@
 //! Laws of the operators above filters: which groups, aggregates and orders a source computes as our engine would.
 //!
 //! - Values ([`Columns::value`]): columns, literals, casts that change no value, CASE of numbers under exact conditions, and
-//!   `+ - *` of decimals, where the source has such, as long as both sides keep every digit. Integers are not computed
-//!   there: what does not fit is an error here, in a narrower range.
+//!   `+ - *` of decimals, where the source has such, as long as both sides keep every digit. `+ - *` of integers are computed
+//!   where the source fails at 64 bits with a sign as our engine does; a narrower type gets a check of its own range.
+//! - Fields and beginnings of days and of moments without a zone: whole numbers of one calendar. With a zone they depend on it.
 //! - `count` looks at NULLs only. `sum` is exact over integers and decimals; over floats it depends on the order of rows.
 //! - `min` and `max`, group keys and sort keys compare values: integers, decimals, bytes, and text in its binary form.
 //!   Floats are declined (NaN, -0.0). A zero date is NULL there, too: it is sent in a form that makes it so.
@@ -15,9 +16,9 @@ mod tests;
 use std::borrow::Cow;
 
 use arrow::datatypes::{DataType, Schema};
-use causeway_spi::{Aggregate, AggregateFunction, Aggregation, Scan, TopN, Verdict};
+use causeway_spi::{Aggregate, AggregateFunction, Aggregation, Scan, TopN, Verdict, scalar_text};
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
 use super::{judge, numbers, text};
@@ -25,7 +26,8 @@ use crate::dynamic::{DynamicProfile, Fit, ValueClass};
 use crate::print::Dialect;
 use crate::profile::{ColumnKind, ColumnProfile, TextEncoding, TextOrder, TextProfile};
 use crate::remote::{
-    Arithmetic, ColumnForm, RemoteColumn, RemoteScalar, RemoteSelect, RemoteSortKey, RemoteSource,
+    Arithmetic, ColumnForm, MomentField, MomentFunction, MomentUnit, RemoteColumn, RemoteScalar,
+    RemoteSelect, RemoteSortKey, RemoteSource,
 };
 
 /// Digits of the widest decimal that sources compute with, and those behind its point.
@@ -41,6 +43,8 @@ const REASON: &str = "computed alike there and here";
 pub(super) const OTHER_REASON: &str = "this expression is not known to mean the same there";
 pub(super) const LONG_REASON: &str = "the source may compare only the beginning of so long a value";
 pub(super) const UNFIT_REASON: &str = "a value of another type may be stored there";
+
+const ZONE_REASON: &str = "it depends on the session's time zone";
 
 /// Why something is not sent.
 type Reason = Cow<'static, str>;
@@ -137,6 +141,41 @@ impl Columns<'_> {
             },
             reason: REASON.into(),
         })
+    }
+
+    /// `outputs` of the rows of `below`, as a part of a union.
+    pub(crate) fn part(
+        &self,
+        below: RemoteSelect,
+        outputs: &[Expr],
+    ) -> Result<(RemoteSelect, Vec<ColumnProfile>), Reason> {
+        let values = outputs.iter().map(|output| self.value(output, 0));
+        let values = values.collect::<Result<Vec<Value>, Reason>>()?;
+        let profiles = values.iter().zip(outputs).map(|(value, output)| ColumnProfile {
+            name: output.schema_name().to_string(),
+            native_type: self.native_type(output, value),
+            kind: value.kind.clone(),
+            nullable: value.nullable,
+            sorted_whole: value.sorted_whole,
+        });
+        let profiles = profiles.collect();
+        let select = RemoteSelect {
+            outputs: values.into_iter().map(|value| value.scalar).collect(),
+            ..self.over(below)
+        };
+        Ok((select, profiles))
+    }
+
+    /// The type that the source has for `expr`, whose value is `value`.
+    fn native_type(&self, expr: &Expr, value: &Value) -> String {
+        let index = match expr {
+            Expr::Column(column) => self.schema.index_of(&column.name).ok(),
+            _ => None,
+        };
+        match index.and_then(|index| self.profiles.get(index)) {
+            Some(profile) => profile.native_type.clone(),
+            None => value.data_type.to_string(),
+        }
     }
 
     /// A statement over the rows of `below`, in whose terms columns have the indexes that they have here.
@@ -261,6 +300,7 @@ impl Columns<'_> {
                 })
             }
             Expr::BinaryExpr(binary) => self.arithmetic(binary, expr, depth),
+            Expr::ScalarFunction(call) => self.of_moment(call, expr, depth),
             Expr::Case(case) => self.case(case, depth),
             _ => Err(OTHER_REASON.into()),
         }
@@ -320,6 +360,95 @@ impl Columns<'_> {
         })
     }
 
+    fn type_of(&self, expr: &Expr) -> Result<DataType, Reason> {
+        let schema = DFSchema::try_from(self.schema.clone()).map_err(|_| OTHER_REASON)?;
+        expr.get_type(&schema).map_err(|_| OTHER_REASON.into())
+    }
+
+    /// `+ - *` of integers: the source computes 64 bits with a sign, and fails where our engine fails.
+    fn integers(
+        &self,
+        left: Value,
+        operator: Arithmetic,
+        right: Value,
+        result: DataType,
+    ) -> Result<Value, Reason> {
+        if self.dialect != Dialect::MySql {
+            return Err("integers are computed here, where what does not fit is an error".into());
+        }
+        // Our engine computes both in the type of the result.
+        let alike = |value: &Value| value.kind == ColumnKind::Integer && value.data_type == result;
+        if !alike(&left) || !alike(&right) {
+            return Err(OTHER_REASON.into());
+        }
+        let computed = RemoteScalar::Arithmetic {
+            left: Box::new(signed(left.scalar)),
+            operator,
+            right: Box::new(signed(right.scalar)),
+        };
+        // Two of 32 bits cannot leave 64.
+        let within = |bits| RemoteScalar::Within {
+            value: Box::new(computed.clone()),
+            bits,
+        };
+        let scalar = match result {
+            DataType::Int16 => within(16),
+            DataType::Int32 => within(32),
+            DataType::Int64 => computed,
+            _ => return Err(OTHER_REASON.into()),
+        };
+        Ok(Value {
+            scalar,
+            kind: ColumnKind::Integer,
+            data_type: result,
+            nullable: left.nullable || right.nullable,
+            sorted_whole: true,
+        })
+    }
+
+    /// A field of a day or moment, or the beginning of the unit that it is in.
+    fn of_moment(&self, call: &ScalarFunction, expr: &Expr, depth: usize) -> Result<Value, Reason> {
+        let [Expr::Literal(named, _), moment] = call.args.as_slice() else {
+            return Err(OTHER_REASON.into());
+        };
+        let named = scalar_text(named).ok_or(OTHER_REASON)?;
+        let moment = real_date(self.value(moment, depth + 1)?)?;
+        let timed = match moment.kind {
+            ColumnKind::Date { .. } => false,
+            ColumnKind::DateTime { .. } => true,
+            ColumnKind::Timestamp { .. } => return Err(ZONE_REASON.into()),
+            _ => return Err(OTHER_REASON.into()),
+        };
+        let RemoteScalar::Column(column) = moment.scalar else {
+            return Err(OTHER_REASON.into());
+        };
+        let unknown = || format!("\"{named}\" is computed here");
+        let data_type = self.type_of(expr)?;
+        let (function, kind) = match (call.func.name(), &data_type) {
+            ("extract", DataType::Decimal128(_, 0)) => {
+                let field = MomentField::named(named, timed).ok_or_else(unknown)?;
+                (MomentFunction::Field(field), ColumnKind::Decimal)
+            }
+            ("date_trunc", DataType::Timestamp(_, Some(_))) => return Err(ZONE_REASON.into()),
+            ("date_trunc", DataType::Timestamp(_, None)) if timed => {
+                let unit = MomentUnit::named(named).ok_or_else(unknown)?;
+                let kind = ColumnKind::DateTime {
+                    fraction_digits: 0,
+                    zero_dates: false,
+                };
+                (MomentFunction::Truncated(unit), kind)
+            }
+            _ => return Err(OTHER_REASON.into()),
+        };
+        Ok(Value {
+            scalar: RemoteScalar::OfMoment { function, column },
+            kind,
+            data_type,
+            nullable: moment.nullable,
+            sorted_whole: true,
+        })
+    }
+
     /// `+ - *` of decimals: exact there and here as long as the result has room for every digit.
     fn arithmetic(&self, binary: &BinaryExpr, expr: &Expr, depth: usize) -> Result<Value, Reason> {
         let operator = match binary.op {
@@ -332,17 +461,19 @@ impl Columns<'_> {
             self.value(&binary.left, depth + 1)?,
             self.value(&binary.right, depth + 1)?,
         );
+        let result = self.type_of(expr)?;
+        if result.is_integer() {
+            return self.integers(left, operator, right, result);
+        }
         // Two integers would be computed as integers there, whatever they are cast to here.
         let decimals = is_number(&left.kind)
             && is_number(&right.kind)
             && (left.kind == ColumnKind::Decimal || right.kind == ColumnKind::Decimal);
-        let schema = DFSchema::try_from(self.schema.clone()).map_err(|_| OTHER_REASON)?;
-        let result = expr.get_type(&schema).map_err(|_| OTHER_REASON)?;
         let digits = (digits(&left.data_type), digits(&right.data_type), digits(&result));
         let (Some((p1, s1)), Some((p2, s2)), Some((precision, scale)), true) =
             (digits.0, digits.1, digits.2, decimals)
         else {
-            return Err("integers are computed here, where what does not fit is an error".into());
+            return Err(OTHER_REASON.into());
         };
         let (whole, needed_scale) = match operator {
             Arithmetic::Multiply => (p1 + p2 - (s1 + s2).unsigned_abs(), s1 + s2),
@@ -369,6 +500,15 @@ impl Columns<'_> {
             nullable: left.nullable || right.nullable,
             sorted_whole: true,
         })
+    }
+}
+
+/// A whole number in a form that is computed with its sign.
+fn signed(scalar: RemoteScalar) -> RemoteScalar {
+    match scalar {
+        RemoteScalar::Column(_) | RemoteScalar::Case { .. } => RemoteScalar::Signed(Box::new(scalar)),
+        // A literal is bound with its sign, and what is computed has one.
+        other => other,
     }
 }
 

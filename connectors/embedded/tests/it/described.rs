@@ -235,6 +235,7 @@ async fn check_law(key: &str, columns: Vec<Column>) {
         limits: 0.02,
         operators: 0.0,
         mates: 0.0,
+        unions: 0.0,
     };
     let subject = LawSubject::new(format!("embedded {key}"), table, canonical.rows().clone());
     run_laws(&subject.shares(shares).one_of(4)).await;

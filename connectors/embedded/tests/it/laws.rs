@@ -18,6 +18,7 @@ const SHARES: Shares = Shares {
     limits: 0.03,
     operators: 0.0,
     mates: 0.0,
+    unions: 0.0,
 };
 
 async fn check(name: &str, rows: &RecordBatch, key: &[usize], shares: Shares) {
@@ -77,6 +78,7 @@ async fn rows_without_a_key() {
         limits: 0.01,
         operators: 0.0,
         mates: 0.0,
+        unions: 0.0,
     };
     check_columns("without a key", standard_columns(), &[], none).await;
 }

@@ -25,6 +25,7 @@ const SHARES: Shares = Shares {
     limits: 0.1,
     operators: 0.25,
     mates: 0.3,
+    unions: 0.25,
 };
 
 /// Numbers, dates and the texts that need the law book.
@@ -125,6 +126,7 @@ const KINDS_SHARES: Shares = Shares {
     limits: 0.05,
     operators: 0.05,
     mates: 0.02,
+    unions: 0.0,
 };
 
 /// A column's name, its definition, its type here, and its values: as MySQL reads them, and as they come here.

@@ -21,6 +21,7 @@ const SHARES: Shares = Shares {
     limits: 0.03,
     operators: 0.0,
     mates: 0.0,
+    unions: 0.0,
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ const SHARES: Shares = Shares {
     limits: 0.0,
     operators: 0.0,
     mates: 0.0,
+    unions: 0.0,
 };
 /// Rows of a row group. Pages and bloom filters are left to the files' own laws: here each read is a request.
 const ROW_GROUP_ROWS: usize = 120;

@@ -46,7 +46,7 @@ use datafusion::physical_plan::{
 use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::{StreamExt, TryStreamExt, stream};
 
-pub use sides::{JOIN_SELECTION, StreamedOuterSides};
+pub(crate) use sides::StreamedOuterSides;
 
 use batches::Batches;
 use choice::{Choice, fits, worth_looking};

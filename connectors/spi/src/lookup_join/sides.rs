@@ -18,12 +18,10 @@ use super::choice::{fits, keys_max};
 use super::inner::Inner;
 use super::may_look;
 
-/// The rule of DataFusion's that chooses the sides: this one comes right behind it.
-pub const JOIN_SELECTION: &str = "join_selection";
-
-/// Has joins read their outer side in a stream where it is too large for a list of keys or for a hash table.
+/// Has joins read their outer side in a stream where it is too large for a list of keys or for a hash table. It comes right
+/// behind DataFusion's rule that chooses the sides.
 #[derive(Debug, Default)]
-pub struct StreamedOuterSides;
+pub(crate) struct StreamedOuterSides;
 
 impl PhysicalOptimizerRule for StreamedOuterSides {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {

@@ -9,12 +9,30 @@ use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, Join as JoinNode, LogicalPlan};
 
+use super::folded::side;
 use super::input::{Input, derived_column, derived_scan, free_name, inlined};
 use super::{Offer, UNKNOWN};
 use crate::operator::{Join, JoinKind, Operator};
 use crate::scan::Scan;
 
 pub(super) fn grow(node: JoinNode) -> Result<Transformed<LogicalPlan>> {
+    offered(node, true)
+}
+
+/// The scan that stands for `node` below an operator that is sent with it.
+pub(super) fn fold(node: &JoinNode) -> Result<Option<LogicalPlan>> {
+    let (left, right) = (side(&node.left)?, side(&node.right)?);
+    let joined = JoinNode {
+        left: Arc::new(left.into_owned()),
+        right: Arc::new(right.into_owned()),
+        ..node.clone()
+    };
+    let offered = offered(joined, false)?;
+    Ok(offered.transformed.then_some(offered.data))
+}
+
+/// `moved`: whether its rows are what is read of the source.
+fn offered(node: JoinNode, moved: bool) -> Result<Transformed<LogicalPlan>> {
     let (Some(left), Some(right)) = (Input::of(&node.left), Input::of(&node.right)) else {
         return Ok(Transformed::no(LogicalPlan::Join(node)));
     };
@@ -23,7 +41,7 @@ pub(super) fn grow(node: JoinNode) -> Result<Transformed<LogicalPlan>> {
     if !kept.source.shares_source(other.source) {
         return Ok(Transformed::no(LogicalPlan::Join(node)));
     }
-    let (operator, columns) = match kind.and_then(|kind| join(&node, kind, &kept, &other)) {
+    let (operator, columns) = match kind.and_then(|kind| join(&node, kind, moved, &kept, &other)) {
         Ok((join, columns)) => (Ok(join), columns),
         Err(reason) => (Err(reason), Vec::new()),
     };
@@ -78,7 +96,13 @@ fn nullable_keys(node: &JoinNode) -> bool {
 }
 
 /// The join that `node` is, and the outputs of `node` in terms of its columns.
-fn join(node: &JoinNode, kind: JoinKind, kept: &Input<'_>, other: &Input<'_>) -> Offer<(Join, Vec<Expr>)> {
+fn join(
+    node: &JoinNode,
+    kind: JoinKind,
+    moved: bool,
+    kept: &Input<'_>,
+    other: &Input<'_>,
+) -> Offer<(Join, Vec<Expr>)> {
     let (kept_scan, other_scan) = (kept.exact_scan()?, other.exact_scan()?);
     let mut fields = Vec::new();
     let kept_names = add_columns(&mut fields, &kept_scan, kept);
@@ -129,6 +153,7 @@ fn join(node: &JoinNode, kind: JoinKind, kept: &Input<'_>, other: &Input<'_>) ->
             schema: Arc::new(Schema::new(given.collect::<Vec<Field>>())),
             columns: Arc::new(Schema::new(fields)),
             condition,
+            moved,
         },
         outputs,
     ))

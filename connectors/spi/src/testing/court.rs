@@ -268,6 +268,13 @@ fn counted(query: &Query, notes: &[ScanNote], lookups: u64) -> LawReport {
             let mut joins = note.operators.iter().filter(|operator| is_join(operator));
             joins.any(|operator| operator.pushdown.verdict == Verdict::Exact)
         })),
+        unions: u64::from(query.union.is_some()),
+        unions_pushed: u64::from(notes.iter().any(|note| {
+            let mut operators = note.operators.iter();
+            operators.any(|note| {
+                note.operator.starts_with("union all ") && note.pushdown.verdict == Verdict::Exact
+            })
+        })),
         ..LawReport::default()
     }
 }

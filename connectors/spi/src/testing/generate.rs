@@ -86,6 +86,7 @@ impl Pool {
                 filter: Some(self.alone(random)),
                 join: None,
                 mate: None,
+                union: None,
                 order: None,
                 limit: random.random_bool(0.6).then(|| random.random_range(1..6)),
                 offset: 0,
@@ -121,6 +122,7 @@ impl Pool {
             output,
             join,
             mate: None,
+            union: None,
             order,
         }
     }
@@ -145,7 +147,7 @@ impl Pool {
         predicate(self, column, random)
     }
 
-    /// Aggregates or the first rows in an order, below at most one predicate.
+    /// Aggregates or the first rows in an order, over at most one predicate, of the table or of a union of two parts of it.
     fn operator(&self, random: &mut StdRng) -> Query {
         let filter = random.random_bool(0.7).then(|| self.alone(random));
         let order = self
@@ -162,6 +164,9 @@ impl Pool {
             filter,
             join: None,
             mate: None,
+            union: random
+                .random_bool(0.3)
+                .then(|| std::array::from_fn(|_| random.random_bool(0.7).then(|| self.alone(random)))),
             order,
         }
     }
@@ -178,6 +183,7 @@ impl Pool {
             filter: random.random_bool(0.6).then(|| self.condition(1, random)),
             join: None,
             mate: Some(mate),
+            union: None,
             order: None,
             limit: None,
             offset: 0,

@@ -217,6 +217,8 @@ pub struct Query {
     pub join: Option<Join>,
     /// The join with the table itself, if any; never with another one, an order or a limit.
     pub mate: Option<Mate>,
+    /// The conditions of two parts of `t` whose union stands in its place; never with a join.
+    pub union: Option<[Option<Condition>; 2]>,
     /// The order, if any; never with a join.
     pub order: Option<Order>,
     /// The limit, if any.
@@ -284,6 +286,14 @@ impl Query {
     fn tables(&self) -> String {
         if let Some(mate) = &self.mate {
             return mate.tables(self.filter.as_ref());
+        }
+        if let Some(parts) = &self.union {
+            let part = |filter: &Option<Condition>| match filter {
+                Some(filter) => format!("SELECT * FROM t WHERE {filter}"),
+                None => "SELECT * FROM t".to_owned(),
+            };
+            let parts: Vec<String> = parts.iter().map(part).collect();
+            return format!("({}) AS t", parts.join(" UNION ALL "));
         }
         let Some(join) = &self.join else {
             return "t".to_owned();

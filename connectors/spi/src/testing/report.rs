@@ -31,6 +31,10 @@ pub struct LawReport {
     pub mates: u64,
     /// Queries of which the source computed such a join.
     pub mates_pushed: u64,
+    /// Queries over a union of two parts of the table.
+    pub unions: u64,
+    /// Queries of which the source computed such a union.
+    pub unions_pushed: u64,
     /// Scans checked against the contract itself.
     pub contract_reads: u64,
     /// Lookups checked against the contract itself.
@@ -56,6 +60,8 @@ pub struct Shares {
     pub operators: f64,
     /// Of the queries in which the table meets itself: those of which the source computed the join.
     pub mates: f64,
+    /// Of the queries over a union: those of which the source computed it.
+    pub unions: f64,
 }
 
 impl Default for Shares {
@@ -66,6 +72,7 @@ impl Default for Shares {
             limits: 0.05,
             operators: 0.0,
             mates: 0.0,
+            unions: 0.0,
         }
     }
 }
@@ -87,6 +94,8 @@ impl LawReport {
             (&mut self.operators_pushed, other.operators_pushed),
             (&mut self.mates, other.mates),
             (&mut self.mates_pushed, other.mates_pushed),
+            (&mut self.unions, other.unions),
+            (&mut self.unions_pushed, other.unions_pushed),
             (&mut self.contract_reads, other.contract_reads),
             (&mut self.contract_lookups, other.contract_lookups),
             (&mut self.contract_limits, other.contract_limits),
@@ -121,6 +130,7 @@ impl LawReport {
                 self.mates,
                 least.mates,
             ),
+            ("unions pushed", self.unions_pushed, self.unions, least.unions),
             (
                 "queries without an error",
                 self.checks - self.errors,
@@ -164,6 +174,7 @@ impl fmt::Display for LawReport {
             "  {} joins of the table with itself: {} pushed",
             self.mates, self.mates_pushed
         )?;
+        writeln!(f, "  {} unions: {} pushed", self.unions, self.unions_pushed)?;
         write!(
             f,
             "  contract: {} reads, {} lookups, {} limits",

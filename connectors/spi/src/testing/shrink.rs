@@ -14,6 +14,14 @@ pub(crate) fn smaller(query: &Query) -> Vec<Query> {
     };
     change(&|query| query.join = None);
     change(&|query| query.mate = None);
+    change(&|query| query.union = None);
+    for index in 0..2 {
+        change(&|query| {
+            if let Some(parts) = &mut query.union {
+                parts[index] = None;
+            }
+        });
+    }
     for filter in query
         .mate
         .iter()
@@ -138,6 +146,7 @@ mod tests {
             filter: Some(filter),
             join: None,
             mate: None,
+            union: None,
             order: None,
             limit: Some(3),
             offset: 1,

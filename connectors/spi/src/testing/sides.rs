@@ -9,11 +9,13 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::compare::Rows;
 use super::query::{Join, Query};
+use crate::filter_places::physical_rules;
 use crate::lookup_join::lookup_joins;
 use crate::settings::engine_settings;
 use crate::subplan::push_operators;
@@ -177,7 +179,12 @@ fn session(side: &SideConfig) -> SessionContext {
         optimizer.hash_join_single_partition_threshold = 0;
         optimizer.hash_join_single_partition_threshold_rows = 0;
     }
-    SessionContext::new_with_config(engine_settings(config))
+    let state = SessionStateBuilder::new()
+        .with_config(engine_settings(config))
+        .with_default_features()
+        .with_physical_optimizer_rules(physical_rules())
+        .build();
+    SessionContext::new_with_state(state)
 }
 
 /// What the server sets with pushdown off: files leave nothing out by statistics, filters or joins either.

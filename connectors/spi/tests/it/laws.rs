@@ -36,6 +36,7 @@ async fn lawful_source_passes() {
         limits: 0.1,
         operators: 0.25,
         mates: 0.25,
+        unions: 0.08,
     });
     run_laws(&subject).await;
 }

@@ -10,8 +10,7 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use arrow::util::pretty::pretty_format_batches;
 use causeway_spi::testing::CanonicalTable;
 use causeway_spi::{
-    JOIN_SELECTION, LookupJoinExec, LookupJoinLimits, ScanSettings, StreamedOuterSides, Table,
-    engine_settings, lookup_joins,
+    LookupJoinExec, LookupJoinLimits, ScanSettings, Table, engine_settings, lookup_joins, physical_rules,
 };
 use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -417,14 +416,8 @@ async fn outer_sides_of_too_many_keys_are_streamed() {
         let context = session_with(2, collated(), limits);
         with_outer(&context, 60, 2);
         let state = context.state();
-        let mut rules: Vec<_> = state.physical_optimizers().to_vec();
-        let selection = rules
-            .iter()
-            .position(|rule| rule.name() == JOIN_SELECTION)
-            .expect("the rule");
-        rules.insert(selection + 1, Arc::new(StreamedOuterSides));
         let state = SessionStateBuilder::new_from_existing(state)
-            .with_physical_optimizer_rules(rules)
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         let plan = state.create_logical_plan(sql).await.expect("valid SQL");
         let plan = state.create_physical_plan(&plan).await.expect("a plan");

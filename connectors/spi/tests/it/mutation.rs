@@ -67,6 +67,10 @@ pub(crate) enum Mutation {
     SemiJoinRepeats,
     /// An anti join leaves out rows with NULLs.
     AntiJoinLosesNulls,
+    /// Rows that the filters of the other parts of a union leave out are given.
+    UnionForgetsFilters,
+    /// A union gives equal rows once.
+    UnionDropsRepeats,
 }
 
 impl Mutation {
@@ -104,5 +108,7 @@ impl Mutation {
         Self::LeftJoinIsInner,
         Self::SemiJoinRepeats,
         Self::AntiJoinLosesNulls,
+        Self::UnionForgetsFilters,
+        Self::UnionDropsRepeats,
     ];
 }

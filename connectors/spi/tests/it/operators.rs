@@ -9,7 +9,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions, new_empty_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use causeway_spi::{
     Aggregate, AggregateFunction, Aggregation, Derived, Join, JoinKind, Operator, Operators, Scan, SortKey,
-    TopN, scalar_text,
+    TopN, Union, scalar_text,
 };
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator as ExprOperator};
@@ -49,6 +49,7 @@ impl Operators for CollatedTable {
                 )
             }
             Operator::Join(join) => (self.joined(&rows, scan, join)?, Arc::clone(&join.schema)),
+            Operator::Union(union) => (self.united(&source, &rows, union)?, Arc::clone(&union.schema)),
         };
         Ok(Derived {
             table: Arc::new(self.computed(batch(&rows, schema))),
@@ -71,6 +72,35 @@ fn projected(row: &Row, scan: &Scan) -> Row {
 }
 
 impl CollatedTable {
+    /// `rows`, which `source` computes, and those of the other parts of `union`.
+    fn united(&self, source: &Source<'_>, rows: &[Row], union: &Union) -> Answer<Vec<Row>> {
+        let mut united = source.outputs(rows, &union.outputs)?;
+        for part in &union.others {
+            let other = part.table.operators().and_then(partner).ok_or(DECLINED)?;
+            let mut scan = part.scan.clone();
+            if self.mutation() == Some(Mutation::UnionForgetsFilters) {
+                scan.filters.clear();
+            }
+            let mut rows = other.rows_of(&scan);
+            rows.truncate(scan.limit.unwrap_or(usize::MAX));
+            let source = Source {
+                schema: &scan.schema,
+                mutation: self.mutation(),
+            };
+            united.extend(source.outputs(&rows, &part.outputs)?);
+        }
+        if self.mutation() == Some(Mutation::UnionDropsRepeats) {
+            let mut kept: Vec<Row> = Vec::new();
+            for row in united {
+                if !kept.contains(&row) {
+                    kept.push(row);
+                }
+            }
+            united = kept;
+        }
+        Ok(united)
+    }
+
     /// The rows of a join of `rows`, which are those of `scan`.
     fn joined(&self, rows: &[Row], scan: &Scan, join: &Join) -> Answer<Vec<Row>> {
         let other = join.right.operators().and_then(partner).ok_or(DECLINED)?;
@@ -168,6 +198,15 @@ impl Source<'_> {
             DataType::Interval(_) | DataType::Boolean => Err(DECLINED.into()),
             _ => Ok(value),
         }
+    }
+
+    /// `outputs` of each row.
+    fn outputs(&self, rows: &[Row], outputs: &[Expr]) -> Answer<Vec<Row>> {
+        for output in outputs {
+            self.check(output)?;
+        }
+        let row = |row: &Row| outputs.iter().map(|output| self.value(output, row)).collect();
+        rows.iter().map(row).collect()
     }
 
     /// Declines at once, also where there are no rows, so that an answer is a pure function of the operator.

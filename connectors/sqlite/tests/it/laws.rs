@@ -74,6 +74,7 @@ async fn strict_tables() {
         limits: 0.02,
         operators: 0.0,
         mates: 0.0,
+        unions: 0.0,
     };
     check(
         "strict",
@@ -95,6 +96,7 @@ async fn loose_tables() {
         limits: 0.0,
         operators: 0.0,
         mates: 0.0,
+        unions: 0.0,
     };
     check("loose", LOOSE, "", LOOSE_INDEXES, InvalidValues::Error, shares).await;
 }
@@ -107,6 +109,7 @@ async fn values_that_do_not_fit_are_null() {
         limits: 0.02,
         operators: 0.0,
         mates: 0.0,
+        unions: 0.0,
     };
     check("unfit", LOOSE, "", LOOSE_INDEXES, InvalidValues::Null, shares).await;
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use causeway_spi::{Aggregate, AggregateFunction, Aggregation, Scan, SortKey, TableName, TopN};
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr, cast, col, lit};
+use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::logical_expr::{ColumnarValue, Expr, Volatility, cast, col, create_udf, lit};
 
 use super::{Columns, Computed};
 use crate::dynamic::{DynamicProfile, Fit, ValueClass};
@@ -75,8 +75,7 @@ fn only_decimals_with_room_are_computed() {
         "SELECT SUM((`d` * (CAST('1' AS DECIMAL(1,0)) - `d`))) AS c0 FROM `db`.`t`"
     );
     for declined in [
-        // Integers: 22003 here, another error or none there.
-        col("i") + lit(1_i32),
+        // Integers there, whatever they are cast to here.
         cast(col("i"), DataType::Decimal128(10, 0)) * cast(col("i"), DataType::Decimal128(10, 0)),
         // More digits than the result's type has room for.
         col("wide") * col("wide"),
@@ -87,6 +86,94 @@ fn only_decimals_with_room_are_computed() {
         let call = call(AggregateFunction::Sum, declined);
         assert!(aggregate(&[], std::slice::from_ref(&call)).is_err(), "{call}");
     }
+}
+
+#[test]
+fn integers_fail_there_where_they_fail_here() {
+    let sum = |argument| grouped(&[], &[call(AggregateFunction::Sum, argument)]);
+    assert_eq!(
+        sum(col("id") * (lit(3_i64) - cast(col("i"), DataType::Int64))),
+        "SELECT SUM((CAST(`id` AS SIGNED) * (3 - CAST(`i` AS SIGNED)))) AS c0 FROM `db`.`t`"
+    );
+    // Of 32 bits: what is left of 64 is taken up to either side, and given back.
+    assert_eq!(
+        sum(col("i") + lit(1_i32)),
+        "SELECT SUM(((CAST(`i` AS SIGNED) + 1) + 9223372034707292160 - 9223372034707292160 - 9223372034707292160 \
+         + 9223372034707292160)) AS c0 FROM `db`.`t`"
+    );
+    for declined in [
+        col("id") / lit(2_i64),
+        col("i") + lit(1_i64),
+        col("id") % lit(2_i64),
+    ] {
+        let call = call(AggregateFunction::Sum, declined);
+        assert!(aggregate(&[], std::slice::from_ref(&call)).is_err(), "{call}");
+    }
+    let sqlite = columns(&schema(), &profiles(), |columns| {
+        let columns = Columns {
+            dialect: Dialect::Sqlite,
+            ..*columns
+        };
+        let call = call(AggregateFunction::Max, col("id") + lit(1_i64));
+        columns.aggregate(table(), &aggregation(&[], &[call]))
+    });
+    assert!(sqlite.is_err());
+}
+
+#[test]
+fn fields_and_beginnings_of_moments() {
+    let real = |column: &str, then: &str| {
+        format!(
+            "SELECT CASE WHEN DAYOFMONTH(`{column}`) BETWEEN 1 AND DAYOFMONTH(LAST_DAY(`{column}`)) AND \
+             YEAR(`{column}`) > 0 THEN {then} END AS c0 FROM `db`.`t` GROUP BY 1"
+        )
+    };
+    let numeric = DataType::Decimal128(10, 0);
+    let extract = |field: &str, column| moment_call("extract", field, column, numeric.clone());
+    assert_eq!(
+        grouped(&[extract("year", "day")], &[]),
+        real("day", "YEAR(`day`)")
+    );
+    assert_eq!(
+        grouped(&[extract("DOW", "at")], &[]),
+        "SELECT (DAYOFWEEK(`at`) - 1) AS c0 FROM `db`.`t` GROUP BY 1"
+    );
+    let timestamp = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let trunc = |unit: &str, column| moment_call("date_trunc", unit, column, timestamp.clone());
+    assert_eq!(
+        grouped(&[trunc("month", "at")], &[]),
+        "SELECT CAST(DATE(`at`) - INTERVAL DAYOFMONTH(`at`) - 1 DAY AS DATETIME) AS c0 FROM `db`.`t` GROUP BY 1"
+    );
+    let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    for declined in [
+        // A day has no hour, and begins at another moment in each zone.
+        extract("hour", "day"),
+        moment_call("date_trunc", "month", "day", zoned.clone()),
+        // A moment has fields in a zone only.
+        extract("year", "moment"),
+        moment_call("date_trunc", "month", "moment", zoned),
+        // With a fraction.
+        moment_call("extract", "second", "at", DataType::Decimal128(20, 6)),
+        extract("century", "at"),
+        trunc("minute", "at"),
+        moment_call("date_part", "year", "at", DataType::Float64),
+        moment_call("age", "year", "at", numeric.clone()),
+    ] {
+        assert!(
+            aggregate(std::slice::from_ref(&declined), &[]).is_err(),
+            "{declined}"
+        );
+    }
+}
+
+/// A call of a function of the engine: of a word and a column.
+fn moment_call(function: &str, word: &str, column: &str, returns: DataType) -> Expr {
+    let takes = vec![
+        DataType::Utf8,
+        schema().field_with_name(column).unwrap().data_type().clone(),
+    ];
+    let unused = Arc::new(|_: &[ColumnarValue]| Err(DataFusionError::Internal(String::new())));
+    create_udf(function, takes, returns, Volatility::Immutable, unused).call(vec![lit(word), col(column)])
 }
 
 #[test]
@@ -325,6 +412,11 @@ fn schema() -> Schema {
         ("long", DataType::Utf8View),
         ("e", DataType::Utf8View),
         ("day", DataType::Date32),
+        ("at", DataType::Timestamp(TimeUnit::Microsecond, None)),
+        (
+            "moment",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        ),
     ];
     let fields = columns.map(|(name, data_type)| Field::new(name, data_type, name != "id"));
     Schema::new(fields.to_vec())
@@ -337,6 +429,14 @@ fn profiles() -> Vec<ColumnProfile> {
             order,
             encoding,
         })
+    };
+    let date_time = ColumnKind::DateTime {
+        fraction_digits: 6,
+        zero_dates: false,
+    };
+    let timestamp = ColumnKind::Timestamp {
+        fraction_digits: 6,
+        zero_dates: false,
     };
     let kinds = [
         ("i", ColumnKind::Integer),
@@ -351,6 +451,8 @@ fn profiles() -> Vec<ColumnProfile> {
         ("long", text(TextOrder::Language, TextEncoding::Utf8)),
         ("e", ColumnKind::Opaque),
         ("day", ColumnKind::Date { zero_dates: true }),
+        ("at", date_time),
+        ("moment", timestamp),
     ];
     let columns = kinds.map(|(name, kind)| ColumnProfile {
         name: name.to_owned(),

@@ -22,15 +22,20 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 
-/// DataFusion's physical rules, in their order, with those that move filters kept from places where they would go wrong.
-pub(super) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let rules = PhysicalOptimizer::new().rules.into_iter();
-    rules
-        .map(|rule| match rule.name() {
-            "FilterPushdown" | "FilterPushdown(Post)" => Arc::new(Fenced { rule }),
-            _ => rule,
-        })
-        .collect()
+use crate::lookup_join::StreamedOuterSides;
+
+/// DataFusion's physical rules, in their order, with those that move filters kept from places where they would go wrong, and
+/// with the one that changes the sides of joins whose outer side is better read in a stream.
+pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut ours: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = Vec::new();
+    for rule in PhysicalOptimizer::new().rules {
+        match rule.name() {
+            "FilterPushdown" | "FilterPushdown(Post)" => ours.push(Arc::new(Fenced { rule })),
+            "join_selection" => ours.extend([rule, Arc::new(StreamedOuterSides)]),
+            _ => ours.push(rule),
+        }
+    }
+    ours
 }
 
 /// A rule that moves filters, in a plan with fences.
