@@ -283,6 +283,11 @@ pub(super) struct SessionZone;
 impl AnalyzerRule for SessionZone {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = session_zone(options);
+        let comparison =
+            |expr: &Expr| matches!(expr, Expr::BinaryExpr(_) | Expr::Between(_) | Expr::InList(_));
+        let plan = rewrite(plan, comparison, &|expr, schema| {
+            Ok(days_compared(expr, schema, zone))
+        })?;
         let wants = |expr: &Expr| matches!(expr, Expr::Cast(_));
         rewrite(plan, wants, &|expr, schema| {
             let Expr::Cast(Cast { expr: inner, field }) = &expr else {
@@ -314,6 +319,42 @@ impl AnalyzerRule for SessionZone {
 
     fn name(&self) -> &'static str {
         "session_zone"
+    }
+}
+
+/// A comparison of the day of a timestamp with what has no column, in a form that becomes a range of the timestamp.
+fn days_compared(expr: Expr, schema: &DFSchema, zone: Tz) -> Transformed<Expr> {
+    let day_of = |side: &Expr| match side {
+        Expr::Cast(Cast { expr, field }) if field.data_type() == &DataType::Date32 => {
+            matches!(expr.get_type(schema), Ok(DataType::Timestamp(..)))
+                .then(|| session_cast(expr.as_ref().clone(), &DataType::Date32, zone))?
+        }
+        _ => None,
+    };
+    let is_known = |side: &Expr| !side.any_column_refs();
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
+            let days = match (is_known(&left), is_known(&right)) {
+                (false, true) => day_of(&left).map(|day| sum(day, op, right.as_ref().clone())),
+                (true, false) => day_of(&right).map(|day| sum(left.as_ref().clone(), op, day)),
+                _ => None,
+            };
+            match days {
+                Some(days) => Transformed::yes(days),
+                None => Transformed::no(sum(*left, op, *right)),
+            }
+        }
+        Expr::Between(mut between) if is_known(&between.low) && is_known(&between.high) => {
+            let day = day_of(&between.expr);
+            let found = day.map(|day| *between.expr = day).is_some();
+            Transformed::new_transformed(Expr::Between(between), found)
+        }
+        Expr::InList(mut list) if list.list.iter().all(is_known) => {
+            let day = day_of(&list.expr);
+            let found = day.map(|day| *list.expr = day).is_some();
+            Transformed::new_transformed(Expr::InList(list), found)
+        }
+        other => Transformed::no(other),
     }
 }
 

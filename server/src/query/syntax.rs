@@ -582,6 +582,14 @@ fn function(expr: &mut Expr) -> Option<Expr> {
                 else_result: None,
             })
         }
+        // Casts, written as calls.
+        ("date", [value]) => Some(cast(value.clone(), DataType::Date)),
+        ("text", [value]) => Some(cast(value.clone(), DataType::Text)),
+        ("int2", [value]) => Some(cast(value.clone(), DataType::SmallInt(None))),
+        ("int4", [value]) => Some(cast(value.clone(), DataType::Integer(None))),
+        ("int8", [value]) => Some(cast(value.clone(), DataType::BigInt(None))),
+        ("float4", [value]) => Some(cast(value.clone(), DataType::Real)),
+        ("float8", [value]) => Some(cast(value.clone(), DataType::DoublePrecision)),
         ("variance", [value]) => Some(call("var_samp", vec![value.clone()])),
         ("array_length" | "cardinality" | "array_position" | "array_ndims" | "array_upper", _) => {
             let counted = std::mem::replace(expr, null());

@@ -184,6 +184,8 @@ fn unsigned(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         Expr::Literal(ScalarValue::Float32(value), _) => value.is_none_or(|value| value != 0.0),
         // A whole number has one zero, and its join can still look it up.
         Expr::Cast(cast) => matches!(cast.expr.get_type(schema), Ok(found) if found.is_integer()),
+        // A field of a moment is a whole number in parts, and its comparison can still become a range.
+        Expr::ScalarFunction(call) => call.name() == "date_part",
         _ => false,
     };
     if never || !is_float(&expr, schema) {

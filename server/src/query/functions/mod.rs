@@ -16,10 +16,13 @@ use chrono_tz::Tz;
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::datatypes::{Field, FieldRef};
-use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    TypeSignature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, TypeSignature, Volatility,
 };
 
 pub(super) use catalog::CatalogFunctions;
@@ -62,6 +65,29 @@ struct Function {
     zone: Tz,
     returns: fn(&Given<'_>) -> Result<DataType>,
     body: fn(&Call<'_>) -> Result<ArrayRef>,
+    ranges: fn(&Sought<'_>) -> Option<Range>,
+}
+
+/// A value that a call is compared with.
+struct Sought<'a> {
+    args: &'a [Expr],
+    value: &'a ScalarValue,
+    schema: &'a DFSchema,
+    zone: Tz,
+}
+
+/// The values of an argument for which a call gives what is sought: from `from` to before `to`. For lesser values it gives
+/// less, for greater ones more.
+struct Range {
+    of: Expr,
+    from: ScalarValue,
+    to: ScalarValue,
+}
+
+impl Sought<'_> {
+    fn type_of(&self, expr: &Expr) -> Option<DataType> {
+        expr.get_type(self.schema).ok()
+    }
 }
 
 /// One call: the arguments as arrays of `rows` values.
@@ -91,6 +117,17 @@ impl Function {
         returns: fn(&Given<'_>) -> Result<DataType>,
         body: fn(&Call<'_>) -> Result<ArrayRef>,
     ) -> Arc<ScalarUDF> {
+        Self::with_ranges(name, zone, returns, body, |_| None)
+    }
+
+    /// A function that never falls as one of its arguments grows: comparisons with its results are ranges of that.
+    fn with_ranges(
+        name: &'static str,
+        zone: Tz,
+        returns: fn(&Given<'_>) -> Result<DataType>,
+        body: fn(&Call<'_>) -> Result<ArrayRef>,
+        ranges: fn(&Sought<'_>) -> Option<Range>,
+    ) -> Arc<ScalarUDF> {
         Arc::new(ScalarUDF::new_from_impl(Self {
             name,
             signature: Signature::one_of(
@@ -100,6 +137,7 @@ impl Function {
             zone,
             returns,
             body,
+            ranges,
         }))
     }
 }
@@ -146,6 +184,25 @@ impl ScalarUDFImpl for Function {
             values: args.scalar_arguments.to_vec(),
         })?;
         Ok(Arc::new(Field::new(self.name, returned, true)))
+    }
+
+    fn preimage(&self, args: &[Expr], value: &Expr, info: &SimplifyContext) -> Result<PreimageResult> {
+        let Expr::Literal(value, _) = value else {
+            return Ok(PreimageResult::None);
+        };
+        let range = (self.ranges)(&Sought {
+            args,
+            value,
+            schema: info.schema(),
+            zone: self.zone,
+        });
+        Ok(match range {
+            Some(Range { of, from, to }) => PreimageResult::Range {
+                expr: of,
+                interval: Box::new(Interval::try_new(from, to)?),
+            },
+            None => PreimageResult::None,
+        })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -2,6 +2,7 @@
 
 mod fields;
 mod intervals;
+mod ranges;
 
 use std::sync::Arc;
 
@@ -41,9 +42,14 @@ pub(super) fn timestamptz() -> DataType {
 
 pub(super) fn get(name: &str, zone: Tz) -> Option<Arc<ScalarUDF>> {
     Some(match name {
-        "extract" => Function::udf("extract", zone, extracted, extract),
-        "date_part" => Function::udf("date_part", zone, |_| Ok(DataType::Float64), date_part),
-        "date_trunc" => Function::udf("date_trunc", zone, truncated, date_trunc),
+        "extract" => Function::with_ranges("extract", zone, extracted, extract, ranges::of_field),
+        "date_part" => {
+            let returns = |_: &Given<'_>| Ok(DataType::Float64);
+            Function::with_ranges("date_part", zone, returns, date_part, ranges::of_field)
+        }
+        "date_trunc" => {
+            Function::with_ranges("date_trunc", zone, truncated, date_trunc, ranges::of_beginning)
+        }
         "timezone" => Function::udf("timezone", zone, zoned, timezone),
         "age" => Function::udf("age", zone, |_| Ok(INTERVAL), age),
         "to_timestamp" => Function::udf("to_timestamp", zone, |_| Ok(timestamptz()), to_timestamp),
@@ -74,11 +80,18 @@ pub(in crate::query) fn session_cast(value: Expr, to: &DataType, zone: Tz) -> Op
             },
         ),
         DataType::Timestamp(_, None) => Function::udf("timestamp_of", zone, |_| Ok(TIMESTAMP), local),
-        DataType::Date32 => Function::udf(
+        DataType::Date32 => Function::with_ranges(
             "date_of",
             zone,
             |_| Ok(DataType::Date32),
-            |call| Ok(cast(&local(call)?, &DataType::Date32)?),
+            |call| {
+                let moments = match call.argument(0)? {
+                    moments if moments.data_type() == &TIMESTAMP => Arc::clone(moments),
+                    _ => local(call)?,
+                };
+                Ok(cast(&moments, &DataType::Date32)?)
+            },
+            ranges::of_day,
         ),
         DataType::Time64(_) => Function::udf(
             "time_of",

@@ -157,6 +157,11 @@ impl Part {
     }
 }
 
+/// Whether `extract` calls the year so.
+pub(super) fn is_year(name: &str) -> bool {
+    Part::of(name) == Some(Part::Year)
+}
+
 pub(super) fn extracted(given: &Given<'_>) -> Result<DataType> {
     let scale = match given.text(0) {
         Some(part) => match Part::of(part) {
@@ -294,7 +299,7 @@ pub(super) fn truncated(given: &Given<'_>) -> Result<DataType> {
 }
 
 /// The start of the unit that `local` lies in; `None` for an unknown unit.
-fn truncate(unit: &str, local: i64) -> Option<i64> {
+pub(super) fn truncate(unit: &str, local: i64) -> Option<i64> {
     let plain = |each: i64| Some(local - local.rem_euclid(each));
     let date = naive(local)?.date();
     let start = match unit.trim().to_lowercase().as_str() {
