@@ -22,16 +22,17 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 
+use crate::join_order::JoinOrder;
 use crate::lookup_join::StreamedOuterSides;
 
 /// DataFusion's physical rules, in their order, with those that move filters kept from places where they would go wrong, and
-/// with the one that changes the sides of joins whose outer side is better read in a stream.
+/// with those that order joins by cost, and change the sides of those whose outer side is better read in a stream.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut ours: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = Vec::new();
     for rule in PhysicalOptimizer::new().rules {
         match rule.name() {
             "FilterPushdown" | "FilterPushdown(Post)" => ours.push(Arc::new(Fenced { rule })),
-            "join_selection" => ours.extend([rule, Arc::new(StreamedOuterSides)]),
+            "join_selection" => ours.extend([Arc::new(JoinOrder) as _, rule, Arc::new(StreamedOuterSides)]),
             _ => ours.push(rule),
         }
     }

@@ -17,6 +17,7 @@ mod estimate;
 mod figures;
 mod filter;
 mod filter_places;
+mod join_order;
 mod leaf_codec;
 mod lookup_join;
 mod operator;

@@ -2,12 +2,13 @@
 //!
 //! This runs once over the finished logical plan, from the scans upwards: an operator over a scan whose filters are all
 //! exact is offered to the scan's table ([`crate::Operators`]), and what the table gives is scanned instead. A join is offered
-//! where both its sides are such scans, of one source; a union, or a join that alone would give more than its sides are, together
+//! where both its sides are such scans, of one source, or one is and the other is a join with one; a union, or a join that alone would give more than its sides are, together
 //! with the operator above it. It is no rule of DataFusion's list: those run until nothing
 //! changes, and would push and pull at what has been derived. Filters, limits and projections that can sink further
 //! afterwards do so by DataFusion's own rules, once more.
 
 mod aggregate;
+mod beside;
 mod first;
 mod folded;
 mod input;

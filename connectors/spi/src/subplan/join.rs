@@ -9,6 +9,7 @@ use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, Join as JoinNode, LogicalPlan};
 
+use super::beside::brought_together;
 use super::folded::side;
 use super::input::{Input, derived_column, derived_scan, free_name, inlined};
 use super::{Offer, UNKNOWN};
@@ -16,7 +17,13 @@ use crate::operator::{Join, JoinKind, Operator};
 use crate::scan::Scan;
 
 pub(super) fn grow(node: JoinNode) -> Result<Transformed<LogicalPlan>> {
-    offered(node, true)
+    let grown = offered(node, true)?;
+    if let (LogicalPlan::Join(node), false) = (&grown.data, grown.transformed)
+        && let Some(plan) = brought_together(node)?
+    {
+        return Ok(Transformed::yes(plan));
+    }
+    Ok(grown)
 }
 
 /// The scan that stands for `node` below an operator that is sent with it.
@@ -32,7 +39,7 @@ pub(super) fn fold(node: &JoinNode) -> Result<Option<LogicalPlan>> {
 }
 
 /// `moved`: whether its rows are what is read of the source.
-fn offered(node: JoinNode, moved: bool) -> Result<Transformed<LogicalPlan>> {
+pub(super) fn offered(node: JoinNode, moved: bool) -> Result<Transformed<LogicalPlan>> {
     let (Some(left), Some(right)) = (Input::of(&node.left), Input::of(&node.right)) else {
         return Ok(Transformed::no(LogicalPlan::Join(node)));
     };

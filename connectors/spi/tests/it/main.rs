@@ -5,6 +5,7 @@ mod collation;
 mod conformance;
 mod conforming;
 mod faults;
+mod join_order;
 mod laws;
 mod leaf;
 mod lookup_join;
