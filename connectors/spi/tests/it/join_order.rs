@@ -64,7 +64,7 @@ fn query(count: usize, random: &mut StdRng) -> String {
     let mut from = "t0 AS x0".to_owned();
     for table in 1..count {
         let mut on = Vec::new();
-        for _ in 0..random.random_range(1..=2) {
+        for _ in 0..1 + usize::from(random.random_bool(0.3)) {
             let other = random.random_range(0..table);
             on.push(format!("{} = {}", column(other, random), column(table, random)));
         }
@@ -76,7 +76,7 @@ fn query(count: usize, random: &mut StdRng) -> String {
                 column(table, random)
             ));
         }
-        if random.random_bool(0.2) {
+        if random.random_bool(0.1) {
             on.push(format!("{} > 2", column(table, random)));
         }
         let source = match random.random_range(0..6) {
@@ -91,7 +91,7 @@ fn query(count: usize, random: &mut StdRng) -> String {
         .enumerate()
         .map(|(index, output)| format!("{output} AS o{index}"))
         .collect();
-    let filter = match random.random_bool(0.5) {
+    let filter = match random.random_bool(0.3) {
         true => format!(
             " WHERE {} < {}",
             column(random.random_range(0..count), random),
@@ -136,7 +136,7 @@ async fn the_rows_are_those_of_the_written_order() {
     }
     println!("{changed} orders changed, {rows} answers with rows");
     assert!(changed > 60, "{changed} orders changed");
-    assert!(rows > 60, "{rows} answers with rows");
+    assert!(rows > 40, "{rows} answers with rows");
 }
 
 /// The joins of a plan with their conditions, from the top.
