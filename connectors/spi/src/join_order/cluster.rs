@@ -10,6 +10,7 @@ use datafusion::common::{
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::physical_expr::projection::ProjectionExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -41,7 +42,10 @@ pub(super) struct Cluster {
     pub(super) residuals: Vec<Residual>,
     /// The order as it is written.
     pub(super) written: Order,
+    /// What the joins give, as they are written.
     outputs: Vec<Place>,
+    /// What is computed of that.
+    computed: Option<Vec<ProjectionExpr>>,
 }
 
 impl Residual {
@@ -52,9 +56,12 @@ impl Residual {
 }
 
 impl Cluster {
-    /// The joins at the top of `plan`, below nothing but columns that are left out; `None` where there is none, or there are more than a set can tell.
+    /// The joins at the top of `plan`, below a projection or none; `None` where there is none, or there are more than a set can tell.
     pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
-        if !holds_join(plan) {
+        let projection = plan.downcast_ref::<ProjectionExec>();
+        let computed = projection.filter(|projection| plain_columns(projection).is_none());
+        let joins = computed.map_or(plan, |projection| projection.input());
+        if !holds_join(joins) {
             return None;
         }
         let mut cluster = Self {
@@ -63,8 +70,9 @@ impl Cluster {
             residuals: Vec::new(),
             written: Order::Leaf(0),
             outputs: Vec::new(),
+            computed: computed.map(|projection| projection.expr().to_vec()),
         };
-        (cluster.outputs, cluster.written) = cluster.take_apart(plan)?;
+        (cluster.outputs, cluster.written) = cluster.take_apart(joins)?;
         (cluster.leaves.len() < 64).then_some(cluster)
     }
 
@@ -131,12 +139,46 @@ impl Cluster {
 
     /// The plan that joins in `order`, with the columns and names of `schema`.
     pub(super) fn joined(&self, order: &Order, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
-        let part = self.part(order)?;
+        let wanted = self.wanted()?;
+        let part = self.part(order, &wanted)?;
+        if let Some(computed) = &self.computed {
+            let computed = computed.iter().map(|projected| {
+                let expr = Arc::clone(&projected.expr).transform_up(|expr| {
+                    Ok(match expr.downcast_ref::<Column>() {
+                        Some(column) => Transformed::yes(part.column(self.output(column)?)?),
+                        None => Transformed::no(expr),
+                    })
+                })?;
+                Ok(ProjectionExpr {
+                    expr: expr.data,
+                    alias: projected.alias.clone(),
+                })
+            });
+            let computed = computed.collect::<Result<Vec<_>>>()?;
+            return Ok(Arc::new(ProjectionExec::try_new(computed, part.plan)?));
+        }
         let names = schema.fields().iter().map(|field| field.name().clone());
         part.projected(&self.outputs, names)
     }
 
-    fn part(&self, order: &Order) -> Result<Part> {
+    /// The columns that are looked at above the joins.
+    fn wanted(&self) -> Result<Vec<Place>> {
+        let Some(computed) = &self.computed else {
+            return Ok(self.outputs.clone());
+        };
+        let columns = computed
+            .iter()
+            .flat_map(|projected| collect_columns(&projected.expr));
+        columns.map(|column| self.output(&column)).collect()
+    }
+
+    fn output(&self, column: &Column) -> Result<Place> {
+        let place = self.outputs.get(column.index()).copied();
+        place.ok_or_else(|| internal_datafusion_err!("a column of a join is not there"))
+    }
+
+    /// What is joined in `order`, with the columns that are `wanted` above it, or by other joins.
+    fn part(&self, order: &Order, wanted: &[Place]) -> Result<Part> {
         let (left, right) = match order {
             Order::Leaf(leaf) => {
                 let plan = Arc::clone(&self.leaves[*leaf]);
@@ -147,7 +189,7 @@ impl Cluster {
                     plan,
                 });
             }
-            Order::Join(left, right) => (self.part(left)?, self.part(right)?),
+            Order::Join(left, right) => (self.part(left, wanted)?, self.part(right, wanted)?),
         };
         let leaves = left.leaves | right.leaves;
         let mut on = Vec::new();
@@ -187,11 +229,11 @@ impl Cluster {
             places: left.places.into_iter().chain(right.places).collect(),
             plan: Arc::new(plan),
         };
-        self.pruned(joined)
+        self.pruned(joined, wanted)
     }
 
     /// `part` with the columns only that are looked at above it.
-    fn pruned(&self, part: Part) -> Result<Part> {
+    fn pruned(&self, part: Part, wanted: &[Place]) -> Result<Part> {
         let open = |class: &&Vec<Place>| class.iter().any(|place| part.leaves & (1 << place.leaf) == 0);
         let in_classes = self.classes.iter().filter(open).flatten();
         let open = |residual: &&Residual| residual.leaves() & !part.leaves != 0;
@@ -200,16 +242,12 @@ impl Cluster {
             .iter()
             .filter(open)
             .flat_map(|residual| &residual.places);
-        let wanted: Vec<Place> = in_classes
-            .chain(in_residuals)
-            .chain(&self.outputs)
-            .copied()
-            .collect();
+        let looked_at: Vec<&Place> = in_classes.chain(in_residuals).chain(wanted).collect();
         let kept: Vec<Place> = part
             .places
             .iter()
             .copied()
-            .filter(|place| wanted.contains(place))
+            .filter(|place| looked_at.contains(&place))
             .collect();
         if kept.len() == part.places.len() {
             return Ok(part);

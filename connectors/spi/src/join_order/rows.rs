@@ -8,17 +8,25 @@ use std::sync::Arc;
 
 use datafusion::common::stats::Precision;
 use datafusion::common::{Result, Statistics};
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, LikeExpr};
+use datafusion::physical_expr::intervals::utils::check_support;
+use datafusion::physical_expr::{conjunction_opt, split_conjunction};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use super::cluster::Cluster;
 use crate::scan_exec::ScanExec;
 
 /// The share of rows for which a condition holds that is no equality.
 const RESIDUAL_SHARE: f64 = 0.33;
+
+/// The share for which a column has a value of which nothing is known.
+const EQUALITY_SHARE: f64 = 0.05;
+/// The share for which a condition holds that says nothing.
+const UNKNOWN_SHARE: f64 = 0.5;
 
 /// What is known of a cluster's leaves.
 pub(super) struct Estimates {
@@ -52,8 +60,7 @@ impl Estimates {
         let context = StatisticsContext::new();
         let mut leaves = Vec::new();
         for (index, plan) in cluster.leaves.iter().enumerate() {
-            let statistics = context.compute(plan.as_ref(), &StatisticsArgs::new())?;
-            let Some(rows) = known(statistics.num_rows) else {
+            let Some(rows) = rows_of(&context, plan)? else {
                 return Ok(None);
             };
             let (keys, is_remote) = match leaf_scan(plan) {
@@ -157,6 +164,59 @@ impl Estimates {
     }
 }
 
+/// Rows that `plan` gives. DataFusion's filters assume one share for all conditions if they do not know one of them.
+fn rows_of(context: &StatisticsContext, plan: &Arc<dyn ExecutionPlan>) -> Result<Option<f64>> {
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        let input = filter.input();
+        let schema = input.schema();
+        let conditions = split_conjunction(filter.predicate()).into_iter();
+        let (known, others): (Vec<_>, Vec<_>) =
+            conditions.partition(|condition| check_support(condition, &schema));
+        let rows = match conjunction_opt(known.into_iter().cloned()) {
+            Some(known) => {
+                // It is asked in a walk of its own: walks know plans by their places in memory.
+                let filtered = FilterExec::try_new(known, Arc::clone(input))?;
+                let statistics = StatisticsContext::new().compute(&filtered, &StatisticsArgs::new())?;
+                self::known(statistics.num_rows)
+            }
+            None => rows_of(context, input)?,
+        };
+        let share: f64 = others.into_iter().map(share).product();
+        return Ok(rows.map(|rows| (rows * share).max(1.0_f64.min(rows))));
+    }
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        return rows_of(context, projection.input());
+    }
+    let statistics = context.compute(plan.as_ref(), &StatisticsArgs::new())?;
+    Ok(known(statistics.num_rows))
+}
+
+/// The share of rows for which a condition holds of whose columns nothing is known.
+fn share(condition: &Arc<dyn PhysicalExpr>) -> f64 {
+    if let Some(binary) = condition.downcast_ref::<BinaryExpr>() {
+        return match binary.op() {
+            Operator::Eq => EQUALITY_SHARE,
+            Operator::NotEq | Operator::IsDistinctFrom => 1.0,
+            Operator::Or => (share(binary.left()) + share(binary.right())).min(1.0),
+            Operator::And => share(binary.left()) * share(binary.right()),
+            Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => RESIDUAL_SHARE,
+            _ => UNKNOWN_SHARE,
+        };
+    }
+    if let Some(list) = condition.downcast_ref::<InListExpr>() {
+        let items = u32::try_from(list.list().len()).unwrap_or(u32::MAX);
+        return match list.negated() {
+            true => 1.0,
+            false => (EQUALITY_SHARE * f64::from(items)).min(1.0),
+        };
+    }
+    match condition.downcast_ref::<LikeExpr>() {
+        Some(like) if !like.negated() => EQUALITY_SHARE,
+        Some(_) => 1.0,
+        None => UNKNOWN_SHARE,
+    }
+}
+
 /// The scan that a leaf is, below columns and filters, and what its columns are in the scan's table.
 fn leaf_scan(plan: &Arc<dyn ExecutionPlan>) -> Option<(&ScanExec, Vec<Option<usize>>)> {
     if let Some(scan) = plan.downcast_ref::<ScanExec>() {
@@ -230,9 +290,7 @@ fn passed_on(plan: &Arc<dyn ExecutionPlan>) -> Option<PassedOn<'_>> {
         return Some((input, columns));
     }
     let projection = plan.downcast_ref::<ProjectionExec>()?;
-    let column = |expr: &Arc<dyn datafusion::physical_plan::PhysicalExpr>| {
-        expr.downcast_ref::<Column>().map(Column::index)
-    };
+    let column = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().map(Column::index);
     let columns = projection.expr().iter().map(|expr| column(&expr.expr));
     Some((projection.input(), columns.collect()))
 }
