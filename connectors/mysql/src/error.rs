@@ -129,7 +129,11 @@ fn server_error(code: u16, message: &str, doing: Doing<'_>) -> ConnectorError {
             ErrorKind::Timeout,
             format!("{object} was locked at the server for too long"),
         ),
-        // Only what is computed with a check of its range can fail so.
+        // Of what is sent only integers have no room for every result.
+        (1690, Doing::Native(_)) => (
+            ErrorKind::OutOfRange,
+            format!("a value that {object} computes is out of range"),
+        ),
         (1690, _) => (ErrorKind::OutOfRange, "integer out of range".to_owned()),
         (1969 | 3024, _) => return too_old(&object).detail(server_says(code, message)),
         (code, _) if is_goodbye(code) => {

@@ -16,12 +16,12 @@ mod error;
 mod estimate;
 mod figures;
 mod filter;
-mod filter_places;
 mod join_order;
 mod leaf_codec;
 mod lookup_join;
 mod operator;
 mod passthrough;
+mod physical_rules;
 mod scan;
 mod scan_exec;
 mod secret;
@@ -43,7 +43,6 @@ pub use error::{ConnectorError, ErrorKind, Result};
 pub use estimate::scan_rows;
 pub use figures::{LeafFigures, Pruned, figures_of, leaf_reference};
 pub use filter::{Filter, Pushdown, Verdict, scalar_text};
-pub use filter_places::physical_rules;
 pub use leaf_codec::{plan_from_bytes, plan_to_bytes};
 pub use lookup_join::{LookupJoinExec, lookup_joins};
 pub use operator::{
@@ -51,6 +50,7 @@ pub use operator::{
     SortKey, TopN, Union, UnionPart,
 };
 pub use passthrough::Passthrough;
+pub use physical_rules::physical_rules;
 pub use scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, ScanFilter, Split};
 pub use scan_exec::{ScanExec, ScanMode};
 pub use secret::Secret;

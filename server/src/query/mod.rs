@@ -28,7 +28,6 @@ mod parse;
 mod places;
 mod plan;
 mod prefixes;
-mod projections;
 mod provider;
 mod receipt;
 mod references;
@@ -38,9 +37,7 @@ mod remote;
 mod rounding;
 mod set_operations;
 mod single_value;
-mod soft_limits;
 mod sort_keys;
-mod sorts;
 mod syntax;
 mod text_aggregates;
 mod types;
@@ -52,14 +49,13 @@ mod zeros;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use causeway_spi::engine_settings;
+use causeway_spi::{engine_settings, physical_rules};
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::prelude::SessionConfig;
 
 pub(crate) use command::ends_transaction;
@@ -178,25 +174,6 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(prefixes::Prefixes));
     rules.push(Arc::new(in_lists::ListsApart));
     rules.push(Arc::new(checked::CheckedConstants));
-    rules
-}
-
-/// DataFusion's rules that make a plan faster, with ours that keep it right.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let rules = causeway_spi::physical_rules().into_iter();
-    let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = rules
-        .map(|rule| match rule.name() {
-            projections::RULE => Arc::new(projections::PastPlainFilters { rule }),
-            _ => rule,
-        })
-        .collect();
-    // Before the last one, which refuses a plan whose orders do not hold.
-    let last = rules.len().saturating_sub(1);
-    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] = [
-        Arc::new(soft_limits::SoftLimitsThatHold),
-        Arc::new(sorts::OrdersThatHold),
-    ];
-    rules.splice(last..last, ours);
     rules
 }
 

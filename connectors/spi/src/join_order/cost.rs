@@ -138,28 +138,39 @@ fn greedy(estimates: &Estimates) -> Option<(Order, f64)> {
     let mut parts: Vec<(Part, Order)> = (0..estimates.leaves.len())
         .map(|leaf| (single(leaf, estimates), Order::Leaf(leaf)))
         .collect();
+    let pair = |one: Part, other: Part| {
+        let leaves = one.leaves | other.leaves;
+        let are_joined = estimates.are_joined(one.leaves, other.leaves);
+        are_joined.then(|| joined(one, other, estimates.rows(leaves), estimates))
+    };
+    // By the leaves of both parts, which tell the two: what joining them makes.
+    let mut pairs: Vec<[Part; 3]> = Vec::new();
+    for (index, (one, _)) in parts.iter().enumerate() {
+        let others = parts.iter().skip(index + 1);
+        pairs.extend(others.filter_map(|(other, _)| Some([*one, *other, pair(*one, *other)?])));
+    }
     while parts.len() > 1 {
-        let mut best: Option<(f64, Part, usize, usize)> = None;
-        for (index, (one, _)) in parts.iter().enumerate() {
-            for (other_index, (other, _)) in parts.iter().enumerate().skip(index + 1) {
-                if !estimates.are_joined(one.leaves, other.leaves) {
-                    continue;
-                }
-                let part = joined(*one, *other, estimates.rows(one.leaves | other.leaves), estimates);
-                let added = part.cost - one.cost - other.cost;
-                if best.is_none_or(|(known, ..)| added < known) {
-                    best = Some((added, part, index, other_index));
-                }
-            }
-        }
-        let (_, part, index, other_index) = best?;
-        let other = parts.swap_remove(other_index);
-        let one = parts[index].clone();
-        let (built, probed) = match one.0.rows <= other.0.rows {
-            true => (one.1, other.1),
-            false => (other.1, one.1),
+        let added = |[one, other, both]: &[Part; 3]| both.cost - one.cost - other.cost;
+        let next = pairs
+            .iter()
+            .min_by(|one, other| added(one).total_cmp(&added(other)))?;
+        let [one, other, both] = *next;
+        let mut take = |part: Part| {
+            let place = parts.iter().position(|(known, _)| known.leaves == part.leaves)?;
+            Some(parts.swap_remove(place).1)
         };
-        parts[index] = (part, Order::Join(Box::new(built), Box::new(probed)));
+        let (one_order, other_order) = (take(one)?, take(other)?);
+        let (built, probed) = match one.rows <= other.rows {
+            true => (one_order, other_order),
+            false => (other_order, one_order),
+        };
+        pairs.retain(|[left, right, _]| (left.leaves | right.leaves) & both.leaves == 0);
+        pairs.extend(
+            parts
+                .iter()
+                .filter_map(|(part, _)| Some([*part, both, pair(*part, both)?])),
+        );
+        parts.push((both, Order::Join(Box::new(built), Box::new(probed))));
     }
     parts.pop().map(|(part, order)| (order, part.cost))
 }

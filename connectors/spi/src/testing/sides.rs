@@ -15,8 +15,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::compare::Rows;
 use super::query::{Join, Query};
-use crate::filter_places::physical_rules;
 use crate::lookup_join::lookup_joins;
+use crate::physical_rules::physical_rules;
 use crate::settings::engine_settings;
 use crate::subplan::push_operators;
 

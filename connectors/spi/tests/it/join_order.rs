@@ -210,3 +210,28 @@ async fn an_order_that_costs_about_as_much_stays() {
     }
     assert_eq!(joins(&text).len(), joins(&answer(&written, sql).await.1).len());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_tables_are_ordered_as_well() {
+    let context = session(true);
+    let mut from = "t0".to_owned();
+    for number in 0..24 {
+        let name = format!("t{number}");
+        context
+            .register_table(&name, keyed(400, 400))
+            .expect("a new name");
+        if number > 0 {
+            from.push_str(&format!(" JOIN {name} ON t{}.other = {name}.id", number - 1));
+        }
+    }
+    let sql = format!("SELECT count(*) FROM {from} WHERE t23.other = 7");
+    let (rows, text) = answer(&context, &sql).await;
+    assert_eq!(rows, ["1"]);
+    assert_eq!(joins(&text).len(), 23);
+    // The table with a filter, which is written last, is joined first: it is the deepest.
+    let mut below_first = text
+        .lines()
+        .rev()
+        .take_while(|line| !line.contains("HashJoinExec"));
+    assert!(below_first.any(|line| line.contains("FilterExec")), "{text}");
+}

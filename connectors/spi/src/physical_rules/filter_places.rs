@@ -14,7 +14,6 @@ use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{
@@ -22,27 +21,10 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 
-use crate::join_order::JoinOrder;
-use crate::lookup_join::StreamedOuterSides;
-
-/// DataFusion's physical rules, in their order, with those that move filters kept from places where they would go wrong, and
-/// with those that order joins by cost, and change the sides of those whose outer side is better read in a stream.
-pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut ours: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = Vec::new();
-    for rule in PhysicalOptimizer::new().rules {
-        match rule.name() {
-            "FilterPushdown" | "FilterPushdown(Post)" => ours.push(Arc::new(Fenced { rule })),
-            "join_selection" => ours.extend([Arc::new(JoinOrder) as _, rule, Arc::new(StreamedOuterSides)]),
-            _ => ours.push(rule),
-        }
-    }
-    ours
-}
-
 /// A rule that moves filters, in a plan with fences.
 #[derive(Debug)]
-struct Fenced {
-    rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
+pub(super) struct Fenced {
+    pub(super) rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
 }
 
 impl PhysicalOptimizerRule for Fenced {
