@@ -379,4 +379,20 @@ mod tests {
         assert_eq!(given(JoinKind::Left), Err(reason.to_owned()));
         assert_eq!(given(JoinKind::Semi), Ok(Some(1_000_000)));
     }
+
+    #[test]
+    fn what_is_computed_of_a_join_must_be_far_smaller_than_its_tables() {
+        let checked = |result: &TableStatistics, apart| {
+            check_saving(result, apart).map_err(|reason: Cow<'static, str>| reason.into_owned())
+        };
+        let result = statistics(1_000, [None, None]);
+        assert_eq!(checked(&result, 400_000), Ok(()));
+        let little = "its tables are joined here: little would be saved";
+        assert_eq!(checked(&result, 399_999), Err(little.to_owned()));
+        let unknown = "its tables are joined here: how much it would give is not known";
+        assert_eq!(
+            checked(&TableStatistics::default(), u64::MAX),
+            Err(unknown.to_owned())
+        );
+    }
 }

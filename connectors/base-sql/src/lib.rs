@@ -7,6 +7,7 @@
 //! is printed once and handed to the backend. Where the backend is a [`PartReader`], large scans are split by ranges of
 //! the table's key. A [`NativeTable`] is a statement that its user wrote.
 
+mod backend;
 mod dynamic;
 mod estimate;
 mod key_statements;
@@ -19,6 +20,7 @@ mod reading;
 mod remote;
 mod sql_table;
 
+pub use backend::{Estimator, Expected, SqlBackend, SqlRead, Statements};
 pub use dynamic::{DynamicProfile, Fit, IndexCollation, ValueClass};
 pub use law::{judge, key_condition};
 pub use native::{NativeField, NativeTable, single_query};
@@ -30,4 +32,4 @@ pub use remote::{
     Arithmetic, ColumnForm, Comparison, RemoteColumn, RemoteExpr, RemoteScalar, RemoteSelect, RemoteSortKey,
     RemoteSource, RemoteValue, ValueForm,
 };
-pub use sql_table::{Estimator, Expected, SqlBackend, SqlRead, SqlTable, SqlTableParts, Statements};
+pub use sql_table::{SqlTable, SqlTableParts};

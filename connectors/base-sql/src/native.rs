@@ -18,9 +18,9 @@ use causeway_spi::{
 };
 use futures::StreamExt;
 
+use crate::backend::{SqlBackend, SqlRead};
 use crate::print::{Statement, statement_tag};
 use crate::profile::ColumnProfile;
-use crate::sql_table::{SqlBackend, SqlRead};
 
 pub use text::single_query;
 

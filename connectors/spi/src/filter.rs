@@ -8,7 +8,9 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::Expr;
 use datafusion::sql::unparser::expr_to_sql;
 
-/// A conjunct over the columns of one table, normalised: columns unqualified, aliases gone.
+use crate::logical_rules::opened;
+
+/// A conjunct over the columns of one table, normalised: columns unqualified, aliases gone, hidden terms open.
 ///
 /// DataFusion asks for verdicts with qualified columns and hands the same filter to the scan unqualified; both become
 /// the same `Filter`, so that a verdict is a pure function of it.
@@ -26,6 +28,10 @@ impl Filter {
                         Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
                     }
                     Expr::Alias(alias) => Transformed::yes(*alias.expr),
+                    Expr::ScalarFunction(function) => match opened(&function) {
+                        Some(term) => Transformed::yes(term.clone()),
+                        None => Transformed::no(Expr::ScalarFunction(function)),
+                    },
                     other => Transformed::no(other),
                 })
             })

@@ -18,6 +18,7 @@ mod figures;
 mod filter;
 mod join_order;
 mod leaf_codec;
+mod logical_rules;
 mod lookup_join;
 mod operator;
 mod passthrough;
@@ -44,6 +45,7 @@ pub use estimate::scan_rows;
 pub use figures::{LeafFigures, Pruned, figures_of, leaf_reference};
 pub use filter::{Filter, Pushdown, Verdict, scalar_text};
 pub use leaf_codec::{plan_from_bytes, plan_to_bytes};
+pub use logical_rules::{hidden, hidden_key, logical_rules};
 pub use lookup_join::{LookupJoinExec, lookup_joins};
 pub use operator::{
     Aggregate, AggregateFunction, Aggregation, Derived, Join, JoinKind, Operator, OperatorNote, Operators,

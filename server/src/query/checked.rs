@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use causeway_spi::{hidden, hidden_key};
 use datafusion::arrow::array::Datum;
 use datafusion::arrow::compute::kernels::numeric::{add, div, mul, sub};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
@@ -14,7 +15,6 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
-use datafusion::functions::expr_fn::random;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Projection;
@@ -215,61 +215,6 @@ fn is_injective(from: &DataType, to: &DataType) -> bool {
                 | (Float32, Float64)
                 | (Date32, Timestamp(..))
         )
-}
-
-/// `term`, which the engine does not look into.
-pub(super) fn hidden(term: Expr) -> Expr {
-    let function = Arc::new(ScalarUDF::from(Term::new(1)));
-    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![term]))
-}
-
-/// `key`, which the engine does not look into, and does not take for one value where it is: any function of what has one value
-/// has one for it, unless an argument has many.
-fn hidden_key(key: Expr) -> Expr {
-    let function = Arc::new(ScalarUDF::from(Term::new(2)));
-    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![key, random()]))
-}
-
-/// Its first argument, which the engine does not look into.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Term {
-    signature: Signature,
-}
-
-impl Term {
-    fn new(arguments: usize) -> Self {
-        Self {
-            signature: Signature::any(arguments, Volatility::Immutable),
-        }
-    }
-}
-
-impl ScalarUDFImpl for Term {
-    fn name(&self) -> &str {
-        "term"
-    }
-
-    fn display_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(args.first().map(ToString::to_string).unwrap_or_default())
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let only = types.first().cloned();
-        only.ok_or_else(|| DataFusionError::Internal("a term has an argument".to_owned()))
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        field_of(self, &args)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let only = args.args.into_iter().next();
-        only.ok_or_else(|| DataFusionError::Internal("a term has an argument".to_owned()))
-    }
 }
 
 /// NULL only of NULLs, like the expression in whose place the function stands: plans with other fields are refused.

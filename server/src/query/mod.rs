@@ -14,7 +14,6 @@ mod explain;
 mod floats;
 mod functions;
 mod identifiers;
-mod in_lists;
 mod literals;
 mod moments;
 mod names;
@@ -49,7 +48,7 @@ mod zeros;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use causeway_spi::{engine_settings, physical_rules};
+use causeway_spi::{engine_settings, logical_rules, physical_rules};
 use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -113,6 +112,7 @@ impl Engine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rules(analyzer_rules())
+            .with_optimizer_rules(logical_rules())
             .with_physical_optimizer_rules(physical_rules())
             .build();
         Ok(Self {
@@ -172,7 +172,6 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(rounding::RoundingCasts));
     rules.push(Arc::new(zeros::EqualZeros));
     rules.push(Arc::new(prefixes::Prefixes));
-    rules.push(Arc::new(in_lists::ListsApart));
     rules.push(Arc::new(checked::CheckedConstants));
     rules
 }

@@ -15,6 +15,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::compare::Rows;
 use super::query::{Join, Query};
+use crate::logical_rules::logical_rules;
 use crate::lookup_join::lookup_joins;
 use crate::physical_rules::physical_rules;
 use crate::settings::engine_settings;
@@ -182,6 +183,7 @@ fn session(side: &SideConfig) -> SessionContext {
     let state = SessionStateBuilder::new()
         .with_config(engine_settings(config))
         .with_default_features()
+        .with_optimizer_rules(logical_rules())
         .with_physical_optimizer_rules(physical_rules())
         .build();
     SessionContext::new_with_state(state)

@@ -10,7 +10,8 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use arrow::util::pretty::pretty_format_batches;
 use causeway_spi::testing::CanonicalTable;
 use causeway_spi::{
-    LookupJoinExec, LookupJoinLimits, ScanSettings, Table, engine_settings, lookup_joins, physical_rules,
+    LookupJoinExec, LookupJoinLimits, ScanSettings, Table, engine_settings, logical_rules, lookup_joins,
+    physical_rules,
 };
 use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -417,6 +418,7 @@ async fn outer_sides_of_too_many_keys_are_streamed() {
         with_outer(&context, 60, 2);
         let state = context.state();
         let state = SessionStateBuilder::new_from_existing(state)
+            .with_optimizer_rules(logical_rules())
             .with_physical_optimizer_rules(physical_rules())
             .build();
         let plan = state.create_logical_plan(sql).await.expect("valid SQL");

@@ -6,50 +6,54 @@
 //! must not meet are over terms that it does not take for the same.
 
 use datafusion::common::Result;
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::{conjunction, disjunction, split_binary_owned};
+use datafusion::logical_expr::utils::{conjunction, disjunction, split_binary, split_binary_owned};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
-use datafusion::optimizer::AnalyzerRule;
 
-use super::checked::hidden;
+use super::hidden;
 
-/// Keeps lists apart. Runs after types are made equal.
-#[derive(Debug)]
-pub(super) struct ListsApart;
+/// `plan`, of which the simplifier may look at all lists.
+pub(super) fn apart(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    // Those of a scan are conditions as well.
+    let filters = matches!(plan, LogicalPlan::Filter(_) | LogicalPlan::TableScan(_));
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        if !expr.exists(|part| Ok(has_columns(part) || is_chain_of_lists(part)))? {
+            return Ok(Transformed::no(expr));
+        }
+        let name = names.save(&expr);
+        let mut is_condition = filters;
+        let apart = expr
+            .transform_up(|expr| Ok(with_comparisons(expr)))?
+            .transform_data(|expr| {
+                expr.transform_down(|expr| chain_apart(expr, std::mem::take(&mut is_condition)))
+            })?;
+        Ok(match apart.transformed {
+            true => apart.update_data(|expr| name.restore(expr)),
+            false => apart,
+        })
+    })
+}
 
-impl AnalyzerRule for ListsApart {
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|plan| {
-            if matches!(plan, LogicalPlan::TableScan(_)) {
-                return Ok(Transformed::no(plan));
-            }
-            let filters = matches!(plan, LogicalPlan::Filter(_));
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                if !expr.exists(|part| Ok(matches!(part, Expr::InList(_)) || is_chain(part)))? {
-                    return Ok(Transformed::no(expr));
-                }
-                let name = names.save(&expr);
-                let compared = expr.transform_up(|expr| Ok(with_comparisons(expr)))?;
-                let mut is_condition = filters;
-                let apart = compared.transform_data(|expr| {
-                    expr.transform_down(|expr| apart(expr, std::mem::take(&mut is_condition)))
-                })?;
-                Ok(match apart.transformed {
-                    true => apart.update_data(|expr| name.restore(expr)),
-                    false => apart,
-                })
-            })
-        })?;
-        Ok(rewritten.data)
-    }
+/// Whether `expr` is a list with columns among its elements.
+fn has_columns(expr: &Expr) -> bool {
+    matches!(expr, Expr::InList(list) if list.list.iter().any(Expr::any_column_refs))
+}
 
-    fn name(&self) -> &'static str {
-        "lists_apart"
-    }
+/// Whether `expr` joins two lists or more.
+fn is_chain_of_lists(expr: &Expr) -> bool {
+    let op = match expr {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) if is_chain(expr) => *op,
+        _ => return false,
+    };
+    let parts = split_binary(expr, op);
+    parts
+        .into_iter()
+        .filter_map(|part| list_of(part, op))
+        .nth(1)
+        .is_some()
 }
 
 fn is_chain(expr: &Expr) -> bool {
@@ -89,7 +93,7 @@ fn with_comparisons(expr: Expr) -> Transformed<Expr> {
 }
 
 /// A chain of AND or OR in which no two lists over the same term meet. Of conditions of a WHERE, false and NULL are alike.
-fn apart(expr: Expr, is_condition: bool) -> Result<Transformed<Expr>> {
+fn chain_apart(expr: Expr, is_condition: bool) -> Result<Transformed<Expr>> {
     let op = match &expr {
         Expr::BinaryExpr(BinaryExpr { op, .. }) if is_chain(&expr) => *op,
         _ => return Ok(Transformed::no(expr)),
@@ -129,8 +133,15 @@ struct List<'a> {
     may_hold_null: bool,
 }
 
+/// The list of a part of a chain of `op`, unless it is joined rightly: as sets that are united.
 fn list_of(part: &Expr, op: Operator) -> Option<List<'_>> {
-    let found = match part {
+    let found = any_list(part)?;
+    let is_union = op == Operator::Or && !found.negated;
+    (!is_union && found.term.any_column_refs()).then_some(found)
+}
+
+fn any_list(part: &Expr) -> Option<List<'_>> {
+    Some(match part {
         Expr::InList(list) => List {
             term: &list.expr,
             negated: list.negated,
@@ -140,7 +151,7 @@ fn list_of(part: &Expr, op: Operator) -> Option<List<'_>> {
                 .any(|item| !matches!(item, Expr::Literal(value, _) if !value.is_null())),
         },
         Expr::Not(inner) => {
-            let inner = list_of(inner, op)?;
+            let inner = any_list(inner)?;
             List {
                 negated: !inner.negated,
                 ..inner
@@ -151,7 +162,7 @@ fn list_of(part: &Expr, op: Operator) -> Option<List<'_>> {
             left,
             op: Operator::Or,
             right,
-        }) if op == Operator::And => {
+        }) => {
             let (left, right) = (equal_to(left)?, equal_to(right)?);
             if left.term != right.term {
                 return None;
@@ -162,10 +173,7 @@ fn list_of(part: &Expr, op: Operator) -> Option<List<'_>> {
             }
         }
         _ => return None,
-    };
-    // Those that are joined as sets are joined rightly.
-    let is_union = op == Operator::Or && !found.negated;
-    (!is_union && found.term.any_column_refs()).then_some(found)
+    })
 }
 
 /// `x = 1`, `x IN (1)`, or several of them joined by OR.
@@ -187,7 +195,7 @@ fn equal_to(part: &Expr) -> Option<List<'_>> {
                 may_hold_null: !matches!(value.as_ref(), Expr::Literal(value, _) if !value.is_null()),
             })
         }
-        other => list_of(other, Operator::And).filter(|list| !list.negated),
+        other => any_list(other).filter(|list| !list.negated),
     }
 }
 

@@ -1,0 +1,108 @@
+//! DataFusion's rules over logical plans, none of which sees what it would get wrong.
+
+mod hidden;
+mod lists;
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::Transformed;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+pub(crate) use hidden::opened;
+pub use hidden::{hidden, hidden_key};
+
+const PUSH_DOWN_FILTER: &str = "push_down_filter";
+const SIMPLIFY: &str = "simplify_expressions";
+/// The rule that makes groups of what is distinct.
+const SINGLE_DISTINCT: &str = "single_distinct_aggregation_to_group_by";
+
+/// The optimiser's rules of a session that reads sources, in their order.
+pub fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    Optimizer::new()
+        .rules
+        .into_iter()
+        .map(|rule| match rule.name() {
+            PUSH_DOWN_FILTER | SIMPLIFY | SINGLE_DISTINCT => Arc::new(Guarded { rule }) as _,
+            _ => rule,
+        })
+        .collect()
+}
+
+/// A rule that is wrong about some plans.
+#[derive(Debug)]
+struct Guarded {
+    rule: Arc<dyn OptimizerRule + Send + Sync>,
+}
+
+impl OptimizerRule for Guarded {
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.rule.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        match self.rule.name() {
+            // Before each pass: others move conditions together in between.
+            SIMPLIFY => lists::apart(plan)?.transform_data(|plan| self.rule.rewrite(plan, config)),
+            SINGLE_DISTINCT if sums_numerics(&plan) => Ok(Transformed::no(plan)),
+            PUSH_DOWN_FILTER if is_constant_above_groups(&plan) || is_above_one_row(&plan) => {
+                Ok(Transformed::no(plan))
+            }
+            _ => self.rule.rewrite(plan, config),
+        }
+    }
+}
+
+/// Whether `plan` aggregates a sum of numerics beside what is distinct. The rule would make it the sum of sums, which is of
+/// another type than the conditions above it were planned for.
+fn sums_numerics(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Aggregate(aggregate) = plan else {
+        return false;
+    };
+    aggregate.aggr_expr.iter().any(|expr| match expr {
+        Expr::AggregateFunction(call) if call.func.name() == "sum" && !call.params.distinct => {
+            matches!(expr.get_type(aggregate.input.schema()), Ok(found) if found.is_decimal())
+        }
+        _ => false,
+    })
+}
+
+/// Whether `plan` filters by a condition without columns what has a row without any row below it: an aggregate without groups,
+/// or an empty grouping set. Below them it would not drop that row.
+fn is_constant_above_groups(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Filter(filter) = plan else {
+        return false;
+    };
+    let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref() else {
+        return false;
+    };
+    matches!(aggregate.group_expr.first(), None | Some(Expr::GroupingSet(_)))
+        && split_conjunction(&filter.predicate)
+            .iter()
+            .any(|part| !part.any_column_refs())
+}
+
+/// Whether `plan` filters the one row of an aggregate without groups, perhaps with others between. The rule makes one of their
+/// conditions, which may be false by itself, and such a one it would move below the aggregate.
+fn is_above_one_row(plan: &LogicalPlan) -> bool {
+    if !matches!(plan, LogicalPlan::Filter(_)) {
+        return false;
+    }
+    let mut plan = plan;
+    loop {
+        plan = match plan {
+            LogicalPlan::Filter(inner) => inner.input.as_ref(),
+            LogicalPlan::Projection(inner) => inner.input.as_ref(),
+            LogicalPlan::SubqueryAlias(inner) => inner.input.as_ref(),
+            LogicalPlan::Aggregate(aggregate) => return aggregate.group_expr.is_empty(),
+            _ => return false,
+        };
+    }
+}
