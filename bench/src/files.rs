@@ -14,7 +14,7 @@ use crate::clock::{Measure, median, say, say_ratio, timed};
 use crate::plain;
 
 /// The queries of the benchmark, without the variants that the tests have for small scales.
-fn names() -> Result<Vec<String>> {
+pub(crate) fn names() -> Result<Vec<String>> {
     Ok(query_names()?
         .into_iter()
         .filter(|name| name.len() == 3)

@@ -6,6 +6,7 @@ mod clock;
 mod files;
 mod mysql;
 mod plain;
+mod planning;
 mod redis;
 mod server;
 
@@ -33,6 +34,8 @@ enum Figure {
     Server,
     /// The 22 queries over S3, beside plain DataFusion.
     Tpch,
+    /// EXPLAIN of the 22 queries and others, beside plain DataFusion's plans.
+    Planning,
     /// All rows of lineitem: memory, first row, rows a second.
     Rows,
     /// A scan of orders in MySQL beside the server's own client; a lookup.
@@ -55,6 +58,9 @@ async fn main() -> Result<()> {
     }
     if wanted(Figure::Tpch) {
         files::tpch(&services, &measure).await?;
+    }
+    if wanted(Figure::Planning) {
+        planning::measure(&services, &measure).await?;
     }
     if wanted(Figure::Rows) {
         files::rows(&services, &measure).await?;

@@ -30,6 +30,19 @@ pub(crate) async fn measure(services: &Services, measure: &Measure) -> Result<()
         points.one(read).await?,
     );
 
+    let keys: Vec<String> = (1..=1_000).map(|key| (key * 7).to_string()).collect();
+    let list = format!(
+        "SELECT p_name FROM {part} WHERE p_partkey IN ({})",
+        keys.join(", ")
+    );
+    let listed = || async { client.query(&list).await.map(|_| ()) };
+    listed().await?;
+    let lists = Measure {
+        rounds: measure.rounds * 4,
+        ..*measure
+    };
+    say("redis, 1,000 keys of a list", lists.one(listed).await?);
+
     let join = format!(
         "SELECT count(p.p_name) FROM generate_series(1, 10000) AS k(key) JOIN {part} p ON p.p_partkey = k.key"
     );

@@ -22,11 +22,10 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::logical_plan::Sort;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::OptimizerConfig;
 use datafusion::optimizer::optimizer::Optimizer;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
-use datafusion::optimizer::push_down_limit::PushDownLimit;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+use crate::logical_rules::sinking_rules;
 
 /// Rounds of growth: one for each operator that waits for a filter below it to sink.
 const ROUNDS_MAX: usize = 8;
@@ -53,12 +52,7 @@ pub fn push_operators(mut plan: LogicalPlan, config: &dyn OptimizerConfig) -> Re
 
 /// Lets filters, limits and projections sink into the new scans.
 fn settle(plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
-    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
-        Arc::new(PushDownLimit::new()),
-        Arc::new(PushDownFilter::new()),
-        Arc::new(OptimizeProjections::new()),
-    ];
-    Optimizer::with_rules(rules).optimize(plan, config, |_, _| {})
+    Optimizer::with_rules(sinking_rules()).optimize(plan, config, |_, _| {})
 }
 
 fn grow(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {

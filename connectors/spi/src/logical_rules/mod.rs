@@ -2,6 +2,7 @@
 
 mod hidden;
 mod lists;
+mod long_lists;
 
 use std::sync::Arc;
 
@@ -9,12 +10,16 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
+use datafusion::optimizer::push_down_filter::PushDownFilter;
+use datafusion::optimizer::push_down_limit::PushDownLimit;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 pub(crate) use hidden::opened;
 pub use hidden::{hidden, hidden_key};
 
+const ELIMINATE_OUTER_JOIN: &str = "eliminate_outer_join";
 const PUSH_DOWN_FILTER: &str = "push_down_filter";
 const SIMPLIFY: &str = "simplify_expressions";
 /// The rule that makes groups of what is distinct.
@@ -22,17 +27,29 @@ const SINGLE_DISTINCT: &str = "single_distinct_aggregation_to_group_by";
 
 /// The optimiser's rules of a session that reads sources, in their order.
 pub fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    Optimizer::new()
-        .rules
-        .into_iter()
-        .map(|rule| match rule.name() {
-            PUSH_DOWN_FILTER | SIMPLIFY | SINGLE_DISTINCT => Arc::new(Guarded { rule }) as _,
-            _ => rule,
-        })
-        .collect()
+    let mut ours: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(long_lists::Packed)];
+    ours.extend(Optimizer::new().rules.into_iter().map(guarded));
+    ours.push(Arc::new(long_lists::Opened));
+    ours
 }
 
-/// A rule that is wrong about some plans.
+/// The rules by which filters, limits and projections sink.
+pub(crate) fn sinking_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    vec![
+        Arc::new(PushDownLimit::new()),
+        guarded(Arc::new(PushDownFilter::new())),
+        Arc::new(OptimizeProjections::new()),
+    ]
+}
+
+fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
+    match rule.name() {
+        ELIMINATE_OUTER_JOIN | PUSH_DOWN_FILTER | SIMPLIFY | SINGLE_DISTINCT => Arc::new(Guarded { rule }),
+        _ => rule,
+    }
+}
+
+/// A rule that looks at conditions, or is wrong about some plans.
 #[derive(Debug)]
 struct Guarded {
     rule: Arc<dyn OptimizerRule + Send + Sync>,
@@ -49,13 +66,16 @@ impl OptimizerRule for Guarded {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         match self.rule.name() {
-            // Before each pass: others move conditions together in between.
-            SIMPLIFY => lists::apart(plan)?.transform_data(|plan| self.rule.rewrite(plan, config)),
             SINGLE_DISTINCT if sums_numerics(&plan) => Ok(Transformed::no(plan)),
+            SINGLE_DISTINCT => self.rule.rewrite(plan, config),
             PUSH_DOWN_FILTER if is_constant_above_groups(&plan) || is_above_one_row(&plan) => {
                 Ok(Transformed::no(plan))
             }
-            _ => self.rule.rewrite(plan, config),
+            // Before each pass: others move conditions together in between.
+            SIMPLIFY => long_lists::with_open(plan, |plan| {
+                lists::apart(plan)?.transform_data(|plan| self.rule.rewrite(plan, config))
+            }),
+            _ => long_lists::with_open(plan, |plan| self.rule.rewrite(plan, config)),
         }
     }
 }

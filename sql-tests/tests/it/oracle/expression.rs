@@ -427,8 +427,22 @@ impl Writer<'_> {
         match self.random.random_range(0..20) {
             0..=6 => self.comparison(kind, scope, inner),
             7..=9 => {
-                let value = self.part(kind, scope, inner);
-                let count = self.random.random_range(1..6);
+                // Lists over one term are brought together by the planner.
+                let known = self.listed.take().filter(|term| scope.leaves.contains(term));
+                let term = match known.filter(|_| self.chance(0.6)) {
+                    Some(known) => known,
+                    None => self.leaf(kind, scope),
+                };
+                let kind = term.kind;
+                self.listed = Some(term.clone());
+                let value = match self.chance(0.6) {
+                    true => term.into(),
+                    false => self.part(kind, scope, inner),
+                };
+                let count = match self.chance(0.1) {
+                    true => self.random.random_range(30..40),
+                    false => self.random.random_range(1..6),
+                };
                 let mut items: Vec<Expr> = (0..count).map(|_| kind.literal(&mut self.random)).collect();
                 if self.chance(0.2) {
                     items.push(Expr::sql(kind, "NULL"));

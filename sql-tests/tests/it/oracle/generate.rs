@@ -30,6 +30,8 @@ pub(super) struct Writer<'a> {
     pub(super) subqueries: u32,
     /// Whether IN and EXISTS may have one here: in select lists they are refused, which has been seen often enough.
     pub(super) marks: bool,
+    /// The term of the last list.
+    pub(super) listed: Option<Expr>,
     tables: &'a [Table],
     places: &'a [Place],
     aliases: u32,
@@ -42,6 +44,7 @@ impl<'a> Writer<'a> {
             random: StdRng::seed_from_u64(seed),
             subqueries: SUBQUERIES_MAX,
             marks: true,
+            listed: None,
             tables,
             places,
             aliases: 0,
@@ -209,7 +212,10 @@ impl<'a> Writer<'a> {
         let kinds = match kinds {
             Some(kinds) => kinds.to_vec(),
             None => (0..self.random.random_range(1..5))
-                .map(|_| scope.kind(&mut self.random))
+                .map(|_| match self.chance(0.1) {
+                    true => Kind::Bool,
+                    false => scope.kind(&mut self.random),
+                })
                 .collect(),
         };
         self.marks = self.chance(0.03);
