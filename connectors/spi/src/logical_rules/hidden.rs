@@ -19,8 +19,12 @@ pub fn hidden(term: Expr) -> Expr {
 /// `key`, which the engine does not look into, and does not take for one value where it is: any function of what has one value
 /// has one for it, unless an argument has many.
 pub fn hidden_key(key: Expr) -> Expr {
-    let function = Arc::new(ScalarUDF::from(Term::new(2)));
-    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![key, random()]))
+    Expr::ScalarFunction(ScalarFunction::new_udf(term_of_two(), vec![key, random()]))
+}
+
+/// A function that is its first argument, of two.
+pub(crate) fn term_of_two() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Term::new(2)))
 }
 
 /// The term that `function` hides.
@@ -70,7 +74,7 @@ impl ScalarUDFImpl for Term {
             .iter()
             .map(|field| field.data_type().clone())
             .collect();
-        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        let nullable = args.arg_fields.first().is_none_or(|field| field.is_nullable());
         Ok(Arc::new(Field::new(
             self.name(),
             self.return_type(&types)?,

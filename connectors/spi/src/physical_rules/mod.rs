@@ -1,6 +1,7 @@
 //! DataFusion's rules that make a plan faster, with ours that keep it right, or make it faster by what is known of sources.
 
 mod filter_places;
+mod outer_constants;
 mod projections;
 mod soft_limits;
 mod sorts;
@@ -13,13 +14,14 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use crate::join_order::JoinOrder;
 use crate::lookup_join::StreamedOuterSides;
 use filter_places::Fenced;
+use outer_constants::OuterConstants;
 use projections::PastPlainFilters;
 use soft_limits::SoftLimitsThatHold;
 use sorts::OrdersThatHold;
 
 /// The physical rules of a session that reads sources, in their order.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut ours: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = Vec::new();
+    let mut ours: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(OuterConstants)];
     for rule in PhysicalOptimizer::new().rules {
         match rule.name() {
             "FilterPushdown" | "FilterPushdown(Post)" => ours.push(Arc::new(Fenced { rule })),

@@ -1,0 +1,120 @@
+//! Columns of one value on the side of an outer join whose rows may be missing.
+//!
+//! DataFusion believes that `one` of `a LEFT JOIN (SELECT id, 1 AS one FROM b) ..` still has one value above the join, where it
+//! is NULL in the rows that meet none: it left out sorts by it, and took groups by it for one that has come to its end. So below
+//! the join such a column is a term that it does not look into.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{JoinType, Result};
+use datafusion::functions::math::random;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::ProjectionExpr;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
+};
+
+use crate::logical_rules::term_of_two;
+
+/// Hides constants below outer joins: before all rules that look at orders.
+#[derive(Debug)]
+pub(super) struct OuterConstants;
+
+impl PhysicalOptimizerRule for OuterConstants {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let config = Arc::new(config.clone());
+        plan.transform_up(|plan| hide_constants(plan, &config)).data()
+    }
+
+    fn name(&self) -> &'static str {
+        "outer_constants"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn hide_constants(
+    plan: Arc<dyn ExecutionPlan>,
+    config: &Arc<ConfigOptions>,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let may_miss = match join_type(plan.as_ref()) {
+        Some(JoinType::Left) => [false, true],
+        Some(JoinType::Right) => [true, false],
+        Some(JoinType::Full) => [true, true],
+        _ => return Ok(Transformed::no(plan)),
+    };
+    let mut inputs: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().map(Arc::clone).collect();
+    let mut hidden = false;
+    for (input, _) in inputs.iter_mut().zip(may_miss).filter(|(_, misses)| *misses) {
+        if let Some(without) = without_constants(input, config)? {
+            *input = without;
+            hidden = true;
+        }
+    }
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    match hidden {
+        true => Ok(Transformed::yes(plan.replace_children(inputs, options)?)),
+        false => Ok(Transformed::no(plan)),
+    }
+}
+
+fn join_type(plan: &dyn ExecutionPlan) -> Option<JoinType> {
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        return Some(*join.join_type());
+    }
+    if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+        return Some(*join.join_type());
+    }
+    plan.downcast_ref::<SortMergeJoinExec>()
+        .map(SortMergeJoinExec::join_type)
+}
+
+/// `input` with its constant columns hidden; `None` where it has none.
+fn without_constants(
+    input: &Arc<dyn ExecutionPlan>,
+    config: &Arc<ConfigOptions>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let constants = input.equivalence_properties().constants();
+    let is_constant = |index: usize| {
+        constants.iter().any(|constant| {
+            let column = constant.expr.downcast_ref::<Column>();
+            column.is_some_and(|column| column.index() == index)
+        })
+    };
+    let schema = input.schema();
+    if !(0..schema.fields().len()).any(is_constant) {
+        return Ok(None);
+    }
+    let columns = schema.fields().iter().enumerate().map(|(index, field)| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
+        let expr = match is_constant(index) {
+            true => {
+                let varying = ScalarFunctionExpr::try_new(random(), vec![], &schema, Arc::clone(config))?;
+                let arguments = vec![column, Arc::new(varying)];
+                let term =
+                    ScalarFunctionExpr::try_new(term_of_two(), arguments, &schema, Arc::clone(config))?;
+                Arc::new(term)
+            }
+            false => column,
+        };
+        Ok(ProjectionExpr {
+            expr,
+            alias: field.name().clone(),
+        })
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let projection = ProjectionExec::try_new_with_schema_metadata(columns, Arc::clone(input), &schema)?;
+    Ok(Some(Arc::new(projection)))
+}
