@@ -31,6 +31,7 @@ mod partitions;
 mod provider;
 mod pruning;
 mod ranges;
+mod read_ahead;
 mod reader;
 mod sample;
 mod schema;

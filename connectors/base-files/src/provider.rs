@@ -81,8 +81,8 @@ impl FilesProvider {
         );
         let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(readers));
-        NamingSource::wrap(Arc::new(source))
+            .with_parquet_file_reader_factory(Arc::new(readers.clone()));
+        NamingSource::wrap(Arc::new(source), readers)
     }
 
     fn empty(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {

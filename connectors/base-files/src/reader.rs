@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use causeway_spi::{ConnectorError, ReadMetrics, source_timeout, with_source_timeout};
+use causeway_spi::{ConnectorError, ReadMetrics, Result, source_timeout, with_source_timeout};
 use datafusion::common::Result as DataFusionResult;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion_datasource::FileRange;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::ObjectMeta;
@@ -22,10 +24,11 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::files::FileStore;
+use crate::read_ahead::{ReadAhead, Wanted};
 use crate::schema::check_fits;
 
 /// Makes the readers of one scan.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct GuardedReaderFactory {
     files: Arc<FileStore>,
     /// The table's columns that are read from files.
@@ -34,6 +37,8 @@ pub(crate) struct GuardedReaderFactory {
     since: Instant,
     /// The longest wait for one answer: of the query that the scan is planned for.
     source_timeout: Duration,
+    /// What row groups the scan wants, if it wants all of them and their store is worth not waiting for.
+    wanted: Option<Wanted>,
 }
 
 impl GuardedReaderFactory {
@@ -44,6 +49,15 @@ impl GuardedReaderFactory {
             file_schema,
             since,
             source_timeout: source_timeout(),
+            wanted: None,
+        }
+    }
+
+    /// The same with row groups fetched ahead, for a scan that is read to its end: of those that `wanted` says.
+    pub(crate) fn ahead(&self, wanted: Wanted) -> Self {
+        Self {
+            wanted: Some(wanted).filter(|_| self.files.local_root().is_none()),
+            ..self.clone()
         }
     }
 }
@@ -59,12 +73,15 @@ impl ParquetFileReaderFactory for GuardedReaderFactory {
         Ok(Box::new(GuardedReader {
             files: Arc::clone(&self.files),
             file_schema: Arc::clone(&self.file_schema),
+            range: partitioned_file.range,
             file: partitioned_file.object_meta,
             since: self.since,
             partition: partition_index,
             metrics_set: metrics.clone(),
             metrics: None,
             source_timeout: self.source_timeout,
+            wanted: self.wanted.clone(),
+            ahead: None,
         }))
     }
 }
@@ -73,6 +90,8 @@ impl ParquetFileReaderFactory for GuardedReaderFactory {
 struct GuardedReader {
     files: Arc<FileStore>,
     file_schema: SchemaRef,
+    /// The part of the file that is read.
+    range: Option<FileRange>,
     file: ObjectMeta,
     since: Instant,
     partition: usize,
@@ -80,6 +99,9 @@ struct GuardedReader {
     /// Registered at the first request: a pruned file costs no counters.
     metrics: Option<ReadMetrics>,
     source_timeout: Duration,
+    wanted: Option<Wanted>,
+    /// Begins with the footer.
+    ahead: Option<ReadAhead>,
 }
 
 impl GuardedReader {
@@ -88,6 +110,20 @@ impl GuardedReader {
         self.metrics
             .get_or_insert_with(|| ReadMetrics::new(set, partition).with_cache_hits(set, partition))
             .clone()
+    }
+
+    /// `ranges`, as soon as they are there.
+    fn fetch(
+        &self,
+        ranges: Vec<Range<u64>>,
+        metrics: ReadMetrics,
+    ) -> impl Future<Output = Result<Vec<Bytes>>> + Send + use<> {
+        let (files, file) = (Arc::clone(&self.files), self.file.clone());
+        let (since, timeout) = (self.since, self.source_timeout);
+        async move {
+            let bytes = files.ranges(&file, &ranges, since, Some(&metrics));
+            with_source_timeout(timeout, bytes).await
+        }
     }
 }
 
@@ -105,9 +141,22 @@ impl AsyncFileReader for GuardedReader {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
         let metrics = self.metrics();
         async move {
-            let bytes = self.files.ranges(&self.file, &ranges, self.since, Some(&metrics));
-            let bytes = with_source_timeout(self.source_timeout, bytes).await;
-            bytes.map_err(external)
+            let begun = self.ahead.as_mut().and_then(|ahead| ahead.take(&ranges));
+            let bytes = match begun {
+                Some(task) => task
+                    .join_unwind()
+                    .await
+                    .map_err(|error| ParquetError::External(Box::new(error)))?,
+                None => self.fetch(ranges.clone(), metrics.clone()).await,
+            };
+            let bytes = bytes.map_err(external)?;
+            if let Some(next) = self.ahead.as_ref().and_then(|ahead| ahead.next(&ranges)) {
+                let task = SpawnedTask::spawn(self.fetch(next.clone(), metrics));
+                if let Some(ahead) = &mut self.ahead {
+                    ahead.begin(next, task);
+                }
+            }
+            Ok(bytes)
         }
         .boxed()
     }
@@ -126,6 +175,9 @@ impl AsyncFileReader for GuardedReader {
                 .await
                 .map_err(external)?;
             check_fits(&self.file_schema, &footer.schema, &self.file.location).map_err(external)?;
+            if let Some(wanted) = &self.wanted {
+                self.ahead = ReadAhead::of(&footer, self.range.as_ref(), wanted);
+            }
             Ok(Arc::clone(&footer.metadata))
         }
         .boxed()

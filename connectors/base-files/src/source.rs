@@ -38,6 +38,8 @@ use parquet::errors::ParquetError;
 use crate::error::{connector_error, copy_of, invalid_file};
 use crate::footer::sentence;
 use crate::late;
+use crate::read_ahead::Wanted;
+use crate::reader::GuardedReaderFactory;
 
 /// Wraps the Parquet source of one scan.
 #[derive(Clone)]
@@ -45,29 +47,47 @@ pub(crate) struct NamingSource {
     inner: Arc<dyn FileSource>,
     /// Whether the filters may be decided while a file is decoded.
     may_filter_rows: bool,
+    /// Those that `inner` has, for scans of which more is known.
+    readers: GuardedReaderFactory,
 }
 
 impl NamingSource {
-    /// Wraps `inner`, which has no filters yet.
-    pub(crate) fn wrap(inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        let may_filter_rows = true;
+    /// Wraps `inner`, which has no filters yet and reads by `readers`.
+    pub(crate) fn wrap(inner: Arc<dyn FileSource>, readers: GuardedReaderFactory) -> Arc<dyn FileSource> {
         Arc::new(Self {
             inner,
-            may_filter_rows,
+            may_filter_rows: true,
+            readers,
         })
     }
 
     fn with_inner(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        let may_filter_rows = self.may_filter_rows;
         Arc::new(Self {
             inner,
-            may_filter_rows,
+            ..self.clone()
         })
     }
 
-    /// The filters, and the source that decides them while it decodes, where that may be.
-    fn filtering_rows(&self) -> Option<(Arc<dyn PhysicalExpr>, ParquetSource)> {
-        let source = self.inner.downcast_ref::<ParquetSource>()?;
+    /// The source as it reads the files of a scan: ahead, if the scan has no limit.
+    fn reading(&self, limit: Option<usize>) -> Arc<dyn FileSource> {
+        match self.inner.downcast_ref::<ParquetSource>() {
+            Some(source) if limit.is_none() => {
+                let readers = self.readers.ahead(Wanted {
+                    filter: source.filter(),
+                    schema: Arc::clone(self.table_schema().table_schema()),
+                });
+                Arc::new(source.clone().with_parquet_file_reader_factory(Arc::new(readers)))
+            }
+            _ => Arc::clone(&self.inner),
+        }
+    }
+
+    /// The filters, and `reading` as it decides them while it decodes, where that may be.
+    fn filtering_rows(
+        &self,
+        reading: &Arc<dyn FileSource>,
+    ) -> Option<(Arc<dyn PhysicalExpr>, ParquetSource)> {
+        let source = reading.downcast_ref::<ParquetSource>()?;
         let filter = source.filter().filter(|_| self.may_filter_rows)?;
         Some((filter, source.clone().with_pushdown_filters(true)))
     }
@@ -90,10 +110,9 @@ impl FileSource for NamingSource {
         base_config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        let inner = self
-            .inner
-            .create_morselizer(Arc::clone(&object_store), base_config, partition)?;
-        let late = match self.filtering_rows() {
+        let reading = self.reading(base_config.limit);
+        let inner = reading.create_morselizer(Arc::clone(&object_store), base_config, partition)?;
+        let late = match self.filtering_rows(&reading) {
             Some((filter, source)) => Some(Late {
                 morselizer: source.create_morselizer(object_store, base_config, partition)?,
                 filter,
@@ -164,6 +183,7 @@ impl FileSource for NamingSource {
                 Arc::new(Self {
                     inner,
                     may_filter_rows: self.may_filter_rows && for_rows,
+                    readers: self.readers.clone(),
                 }) as Arc<dyn FileSource>
             }),
         })

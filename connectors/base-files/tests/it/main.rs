@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests and their helpers panic")]
 
+mod ahead;
 mod broken;
 mod changes;
 mod deadlines;

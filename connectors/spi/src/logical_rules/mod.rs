@@ -16,8 +16,8 @@ use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::push_down_limit::PushDownLimit;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-pub(crate) use hidden::{opened, term_of_two};
 pub use hidden::{hidden, hidden_key};
+pub(crate) use hidden::{opened, term_of_two};
 
 const ELIMINATE_OUTER_JOIN: &str = "eliminate_outer_join";
 const PUSH_DOWN_FILTER: &str = "push_down_filter";
