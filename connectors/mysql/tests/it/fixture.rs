@@ -17,6 +17,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 use serde::Deserialize;
 use serde::de::value::{Error, MapDeserializer};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// The server under test.
 #[derive(Clone)]
@@ -35,6 +36,13 @@ pub(crate) fn server() -> Option<Server> {
         url,
         password: std::env::var("TEST_MYSQL_PASSWORD").ok(),
     })
+}
+
+/// Held by a test whose scans must be read in all of their parts, and by those that commit all the time: a commit between two
+/// parts' snapshots leaves one of them out.
+pub(crate) async fn commits() -> MutexGuard<'static, ()> {
+    static COMMITS: Mutex<()> = Mutex::const_new(());
+    COMMITS.lock().await
 }
 
 /// The options of a catalog at `url`, as a configuration file would give them.

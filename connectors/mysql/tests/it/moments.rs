@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::fixture::{Server, load, scan, server};
+use crate::fixture::{Server, commits, load, scan, server};
 use crate::own_server::OwnServer;
 use crate::parts::{ACCOUNTS, MONEY, PARTS, Parts, catalog_in_parts, in_parts, longs, plan};
 
@@ -214,6 +214,7 @@ async fn while_money_moves<T>(
     mut work: impl AsyncFnMut(&dyn Fn() -> usize) -> T,
 ) -> T {
     const READERS: usize = 8;
+    let _commits = commits().await;
     let transfers = Arc::new(AtomicUsize::new(0));
     let over = Arc::new(AtomicBool::new(false));
     let mut beside = Vec::new();

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::fixture::{account, filtered, load, scan, server, texts};
+use crate::fixture::{account, commits, filtered, load, scan, server, texts};
 use crate::parts::{ACCOUNTS, PARTS, Parts, catalog_in_parts, in_parts, plan};
 
 const GONE_WITHIN: Duration = Duration::from_secs(2);
@@ -18,6 +18,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(2);
 #[tokio::test]
 async fn keys_of_every_extent_are_read_once() {
     let Some(server) = server() else { return };
+    let _commits = commits().await;
     let database = "causeway_splits_keys";
     let cases: [(&str, &str, &[&str]); 8] = [
         (
@@ -92,6 +93,7 @@ async fn keys_of_every_extent_are_read_once() {
 #[tokio::test]
 async fn explain_says_why_there_is_one_part() {
     let Some(server) = server() else { return };
+    let _commits = commits().await;
     let database = "causeway_splits_one";
     let statements = [
         "CREATE TABLE t (id bigint PRIMARY KEY, n int)",
@@ -156,6 +158,7 @@ async fn explain_says_why_there_is_one_part() {
 #[tokio::test]
 async fn a_table_that_has_changed_since_it_was_planned() {
     let Some(server) = server() else { return };
+    let _commits = commits().await;
     let database = "causeway_splits_changed";
     let mut admin = server.admin().await;
     let changed = async |alter: &str, admin: &mut Conn| {
@@ -188,6 +191,7 @@ async fn a_table_that_has_changed_since_it_was_planned() {
 #[tokio::test]
 async fn a_table_keeps_its_form_until_all_parts_are_read() {
     let Some(server) = server() else { return };
+    let _commits = commits().await;
     let database = "causeway_splits_held";
     let catalog = catalog_in_parts(&server, database, &ACCOUNTS).await;
     let mut admin = server.admin().await;
@@ -209,6 +213,7 @@ async fn a_table_keeps_its_form_until_all_parts_are_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_table_that_somebody_waits_to_alter() {
     let Some(server) = server() else { return };
+    let _commits = commits().await;
     let database = "causeway_splits_waits";
     let catalog = catalog_in_parts(&server, database, &ACCOUNTS).await;
     let parts = plan(&catalog, database, "accounts", "waits").await;
@@ -235,6 +240,7 @@ async fn a_table_that_somebody_waits_to_alter() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn dropped_parts_leave_nothing_behind() {
     let Some(server) = server() else { return };
+    let _commits = commits().await;
     let database = "causeway_splits_drop";
     let statements = [
         "CREATE TABLE big (id bigint PRIMARY KEY, v varchar(400))",
@@ -320,6 +326,7 @@ async fn dropped_parts_leave_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn scans_do_not_wait_for_each_others_parts() {
     let Some(server) = server() else { return };
+    let _commits = commits().await;
     let database = "causeway_splits_crowd";
     server.database(database, &ACCOUNTS).await;
     let mut options = in_parts(server.options());
