@@ -13,7 +13,6 @@ use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 /// Shorter lists are walked through.
@@ -28,12 +27,8 @@ impl OptimizerRule for Packed {
         "pack_long_lists"
     }
 
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::BottomUp)
-    }
-
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        packed(plan)
+        everywhere(plan, packed)
     }
 }
 
@@ -46,12 +41,27 @@ impl OptimizerRule for Opened {
         "open_long_lists"
     }
 
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::BottomUp)
-    }
-
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        opened(plan)
+        everywhere(plan, opened)
+    }
+}
+
+/// `plan` with the conditions of all its nodes as `lists` makes them. A statement without conditions costs next to nothing.
+fn everywhere(
+    plan: LogicalPlan,
+    lists: fn(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= has_conditions(node);
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    match found {
+        true => plan.transform_up_with_subqueries(lists),
+        false => Ok(Transformed::no(plan)),
     }
 }
 
@@ -95,6 +105,9 @@ fn packed(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 fn is_packed(plan: &LogicalPlan) -> bool {
+    if !has_conditions(plan) {
+        return false;
+    }
     let mut found = false;
     let walked = plan.apply_expressions(|expr| {
         found |= expr.exists(|part| Ok(long_list(part).is_some()))?;
@@ -108,7 +121,7 @@ fn is_packed(plan: &LogicalPlan) -> bool {
 }
 
 fn opened(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if !has_conditions(&plan) || !is_packed(&plan) {
+    if !is_packed(&plan) {
         return Ok(Transformed::no(plan));
     }
     plan.map_expressions(|expr| {
