@@ -2,7 +2,8 @@
 //!
 //! A scan asks for a row group when it has decoded the one before, and waits for the store each time. The row groups that it will
 //! come to are known: those of its part of the file that the bounds do not leave out. So while one is decoded the same
-//! columns of the next one are on their way; never more than one row group, nothing of one that bounds leave out, and nothing where few rows are wanted.
+//! columns of the next one are on their way; never more than one row group, nothing of one that bounds leave out, and nothing
+//! where a limit ends the scan.
 
 use std::ops::Range;
 use std::sync::Arc;

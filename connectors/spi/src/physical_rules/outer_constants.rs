@@ -1,8 +1,8 @@
 //! Columns of one value on the side of an outer join whose rows may be missing.
 //!
 //! DataFusion believes that `one` of `a LEFT JOIN (SELECT id, 1 AS one FROM b) ..` still has one value above the join, where it
-//! is NULL in the rows that meet none: it left out sorts by it, and took groups by it for one that has come to its end. So below
-//! the join such a column is a term that it does not look into.
+//! is NULL in the rows that meet none: it left out sorts by it. So below the join such a column is a term that it does not look
+//! into.
 
 use std::sync::Arc;
 
