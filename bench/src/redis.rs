@@ -30,12 +30,16 @@ pub(crate) async fn measure(services: &Services, measure: &Measure) -> Result<()
         points.one(read).await?,
     );
 
-    let keys: Vec<String> = (1..=1_000).map(|key| (key * 7).to_string()).collect();
+    let keys: Vec<String> = (1..=1_000).map(|key| (key * 2).to_string()).collect();
     let list = format!(
         "SELECT p_name FROM {part} WHERE p_partkey IN ({})",
         keys.join(", ")
     );
-    let listed = || async { client.query(&list).await.map(|_| ()) };
+    let listed = || async {
+        let found = client.query(&list).await?.rows.len();
+        ensure!(found == 1_000, "{found} rows");
+        Ok(())
+    };
     listed().await?;
     let lists = Measure {
         rounds: measure.rounds * 4,

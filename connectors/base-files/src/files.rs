@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_spi::{ConnectorError, ErrorKind, ReadMetrics, Result, counting_tries};
 use futures::stream::BoxStream;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, coalesce_ranges};
+use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
 
 use crate::cache::BoundedCache;
 use crate::error::{changed, invalid_file, store_error};
@@ -31,6 +31,10 @@ const LISTING_CACHE_BYTES_MAX: usize = 64 << 20;
 const RANGES_AHEAD: usize = 2;
 /// Two ranges of a file with at most this many bytes between them are read by one request.
 const COALESCE_BYTES: u64 = 512 << 10;
+/// Two ranges that are larger together are read by two: a store sends several beside each other faster than one.
+const REQUEST_BYTES_MAX: u64 = 8 << 20;
+/// Requests for the ranges of one call that are under way at once.
+const REQUESTS_AT_ONCE: usize = 10;
 
 /// The store of one catalog, rooted at the catalog's prefix, and its caches.
 #[derive(Debug)]
@@ -198,8 +202,7 @@ impl FileStore {
             .collect();
         let missing = ranges.iter().zip(&found).filter(|(_, found)| found.is_none());
         let missing: Vec<Range<u64>> = missing.map(|(range, _)| range.clone()).collect();
-        let fetch = |range| self.fetch(file, range, metrics);
-        let fetched = coalesce_ranges(&missing, fetch, COALESCE_BYTES).await?;
+        let fetched = self.fetch_all(file, &missing, metrics).await?;
         let places = found.iter_mut().filter(|found| found.is_none());
         for (place, bytes) in places.zip(fetched) {
             *place = Some(bytes);
@@ -208,6 +211,29 @@ impl FileStore {
             self.make_sure(file, since, metrics).await?;
         }
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Ranges that are not kept, in their order.
+    async fn fetch_all(
+        &self,
+        file: &ObjectMeta,
+        ranges: &[Range<u64>],
+        metrics: Option<&ReadMetrics>,
+    ) -> Result<Vec<Bytes>> {
+        let requests = coalesced(ranges);
+        let fetched: Vec<Bytes> = stream::iter(requests.clone())
+            .map(|request| self.fetch(file, request, metrics))
+            .buffered(REQUESTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let part = |range: &Range<u64>| {
+            let holds = |request: &Range<u64>| request.start <= range.start && range.end <= request.end;
+            let index = requests.iter().position(holds)?;
+            let from = usize::try_from(range.start - requests[index].start).ok()?;
+            let length = usize::try_from(range.end - range.start).ok()?;
+            Some(fetched[index].slice(from..from + length))
+        };
+        Ok(ranges.iter().filter_map(part).collect())
     }
 
     /// A range that is kept; an empty one always is.
@@ -382,6 +408,26 @@ impl FileStore {
     }
 }
 
+/// The ranges that hold all of `ranges`, in the order of their beginnings: close ones are one, unless that grows too large.
+fn coalesced(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut sorted = ranges.to_vec();
+    sorted.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut requests: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
+    for range in sorted {
+        match requests.last_mut() {
+            Some(last) if range.end <= last.end => {}
+            Some(last)
+                if range.start <= last.end.saturating_add(COALESCE_BYTES)
+                    && range.end - last.start <= REQUEST_BYTES_MAX =>
+            {
+                last.end = range.end;
+            }
+            _ => requests.push(range),
+        }
+    }
+    requests
+}
+
 /// Whether an ETag may stand in `If-Match`: a weak one never matches there.
 fn is_strong(etag: &str) -> bool {
     !etag.starts_with("W/")
@@ -396,5 +442,43 @@ fn is_listed_version(listed: &ObjectMeta, answer: &GetResult) -> bool {
         (Some(listed), Some(answered)) => listed == answered,
         // Listings tell the time in milliseconds, HTTP headers in seconds.
         _ => listed.last_modified.timestamp() == answer.meta.last_modified.timestamp(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_ranges_are_one_request_and_large_ones_are_not() {
+        const MIB: u64 = 1 << 20;
+        for (ranges, requests) in [
+            (vec![], vec![]),
+            (vec![5..9, 0..4], vec![0..9]),
+            (vec![0..4, 0..4, 2..3], vec![0..4]),
+            (vec![0..4, 4 + MIB / 2..9 + MIB / 2], vec![0..9 + MIB / 2]),
+            (
+                vec![0..4, 5 + MIB / 2..9 + MIB / 2],
+                vec![0..4, 5 + MIB / 2..9 + MIB / 2],
+            ),
+            (
+                vec![0..5 * MIB, 5 * MIB..7 * MIB, 7 * MIB..9 * MIB, 9 * MIB..30 * MIB],
+                vec![0..7 * MIB, 7 * MIB..9 * MIB, 9 * MIB..30 * MIB],
+            ),
+            // One in the other, and one beyond it.
+            (
+                vec![0..20 * MIB, 1..2, 3..21 * MIB],
+                vec![0..20 * MIB, 3..21 * MIB],
+            ),
+        ] {
+            assert_eq!(coalesced(&ranges), requests, "{ranges:?}");
+            for range in &ranges {
+                assert!(
+                    requests
+                        .iter()
+                        .any(|held| held.start <= range.start && range.end <= held.end)
+                );
+            }
+        }
     }
 }

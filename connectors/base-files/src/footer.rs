@@ -20,7 +20,7 @@ use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataBuilder,
-    ParquetMetaDataPushDecoder, RowGroupMetaData,
+    ParquetMetaDataPushDecoder, ParquetMetaDataReader, RowGroupMetaData,
 };
 
 use crate::error::invalid_file;
@@ -77,10 +77,14 @@ pub(crate) async fn load(
     let tail = file.size.saturating_sub(FOOTER_PREFETCH_BYTES)..file.size;
     let mut wanted = Vec::from([tail]);
     let since = Instant::now();
+    let mut tail = Bytes::new();
     loop {
         let buffers = files.ranges(file, &wanted, since, metrics).await?;
+        if tail.is_empty() {
+            tail = buffers.first().cloned().unwrap_or_default();
+        }
         match decode(&mut decoder, wanted, buffers).map_err(broken)? {
-            DecodeResult::Data(metadata) => return checked(file, metadata).map_err(broken),
+            DecodeResult::Data(metadata) => return checked(file, metadata, &tail).map_err(broken),
             DecodeResult::NeedsData(ranges) => wanted = ranges,
             DecodeResult::Finished => {
                 return Err(invalid_file(&file.location, "Its footer has no end."));
@@ -102,9 +106,10 @@ fn decode(
     .unwrap_or_else(|_| Err(ParquetError::General("the footer is damaged".into())))
 }
 
-fn checked(file: &ObjectMeta, metadata: ParquetMetaData) -> Result<Footer, ParquetError> {
+/// The footer of what was decoded, which `tail` ended with.
+fn checked(file: &ObjectMeta, metadata: ParquetMetaData, tail: &Bytes) -> Result<Footer, ParquetError> {
     check_places(file.size, &metadata)?;
-    let metadata = without_false_bounds(metadata)?;
+    let metadata = with_page_index(file.size, without_false_bounds(metadata)?, tail);
     let file_metadata = metadata.file_metadata();
     let schema = parquet_to_arrow_schema(file_metadata.schema_descr(), file_metadata.key_value_metadata())?;
     check_names(&schema)?;
@@ -115,6 +120,21 @@ fn checked(file: &ObjectMeta, metadata: ParquetMetaData) -> Result<Footer, Parqu
         metadata: Arc::new(metadata),
         schema: Arc::new(schema),
     })
+}
+
+/// The metadata with the bounds of pages, where these are in the tail as well: each scan with a filter would read them again.
+/// Whatever is wrong with them, the scan says.
+fn with_page_index(size: u64, metadata: ParquetMetaData, tail: &Bytes) -> ParquetMetaData {
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        let mut reader = ParquetMetaDataReader::new_with_metadata(metadata.clone())
+            .with_page_index_policy(PageIndexPolicy::Optional);
+        reader.read_page_indexes_sized(tail, size)?;
+        reader.finish()
+    }));
+    match read {
+        Ok(Ok(with_index)) => with_index,
+        Ok(Err(_)) | Err(_) => metadata,
+    }
 }
 
 /// Refuses a footer that points outside of its file: the file was cut in the middle.

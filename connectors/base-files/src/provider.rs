@@ -78,6 +78,7 @@ impl FilesProvider {
             Arc::clone(&self.core.files),
             Arc::clone(&self.core.file_schema),
             since,
+            Arc::clone(&state.runtime_env().memory_pool),
         );
         let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)

@@ -1,127 +1,350 @@
-//! What of a file's next row group is fetched while the one before is decoded.
+//! What of a file's row groups is fetched before it is asked for.
 //!
-//! A scan asks for a row group when it has decoded the one before, and waits for the store each time. The row groups that it will
-//! come to are known: those of its part of the file that the bounds do not leave out. So while one is decoded the same
-//! columns of the next one are on their way; never more than one row group, nothing of one that bounds leave out, and nothing
+//! A scan asks for a row group when it has decoded the one before, and waits for the store each time; where filters are
+//! decided while it is decoded, it waits for the columns of each filter, and then for those of the rows that are left. The
+//! row groups that it will come to are known: those of its part of the file that the bounds do not leave out. The
+//! columns are those it has asked for at once before, and those it asked for later in both of the last two row groups: where
+//! a filter leaves nothing of a row group the other columns are not wanted. So while one is decoded the next ones are on
+//! their way: one at first, a few when the scan has come some way, nothing of one that bounds leave out, and nothing
 //! where a limit ends the scan.
 
+use std::collections::{BTreeSet, VecDeque};
+use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use causeway_spi::Result;
+use causeway_spi::{ConnectorError, ErrorKind, Result};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::physical_plan::ParquetFileMetrics;
 use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccessPlanFilter};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::{
     collect_columns, conjunction_opt, reassign_expr_columns, split_conjunction,
 };
-use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
+use datafusion::physical_expr_common::physical_expr::{snapshot_generation, snapshot_physical_expr};
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion_datasource::FileRange;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::footer::Footer;
 
-/// Larger parts of a row group are not fetched ahead: they take long to decode and longer to come, whenever they are asked for.
-const AHEAD_BYTES_MAX: u64 = 32 << 20;
+/// Row groups that are under way beside the one that is decoded, when the scan has come that far.
+const GROUPS_AHEAD_MAX: usize = 4;
+/// What is not fetched ahead beyond: it takes long to decode and longer to come, whenever it is asked for.
+const AHEAD_BYTES_MAX: usize = 32 << 20;
+/// Nothing is fetched ahead while more than this part of the memory limit is in use.
+const MEMORY_SHARE: usize = 2;
 
-/// What a scan says about the row groups it wants.
+/// What a scan says about the row groups it wants, and has shown of the columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     /// The scan's filter over `schema`, the table's.
     pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
     pub(crate) schema: SchemaRef,
+    /// Where what is fetched ahead is accounted for.
+    pub(crate) memory: Arc<dyn MemoryPool>,
+    pub(crate) learned: Arc<Learned>,
 }
 
-/// The row groups of one file that a scan will read, and what is under way of the next one.
+/// The places of columns in a file.
+type Columns = BTreeSet<usize>;
+
+/// The columns that the readers of one partition of a scan have asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Learned(Mutex<Asked>);
+
+#[derive(Debug, Default, Clone)]
+struct Asked {
+    /// Those of the first request for a row group: no filter decides whether they are wanted.
+    first: Columns,
+    /// All of the last row group but one, and of the last.
+    last: [Columns; 2],
+    /// How many row groups were read.
+    groups: usize,
+}
+
+/// The row groups of one file that a scan will read, and what is under way of them.
 pub(crate) struct ReadAhead {
     metadata: Arc<ParquetMetaData>,
+    columns: SchemaRef,
+    range: Option<FileRange>,
+    wanted: Wanted,
+    /// Of the filter that `groups` were chosen by.
+    generation: u64,
     /// In the order in which they are read.
     groups: Vec<usize>,
-    pending: Option<Pending>,
+    /// The row group that is read.
+    current: Option<usize>,
+    /// Its columns of which something was asked for.
+    touched: Columns,
+    /// Those that were asked for, but for a few pages.
+    asked: Columns,
+    begun: VecDeque<Begun>,
+    reservation: MemoryReservation,
 }
 
-struct Pending {
-    ranges: Vec<Range<u64>>,
-    task: SpawnedTask<Result<Vec<Bytes>>>,
+/// Columns of one row group that nobody has asked for yet.
+pub(crate) struct Due {
+    group: usize,
+    columns: Columns,
+    pub(crate) ranges: Vec<Range<u64>>,
+    reservation: MemoryReservation,
+}
+
+struct Begun {
+    due: Due,
+    bytes: Fetched,
+}
+
+enum Fetched {
+    Running(SpawnedTask<Result<Vec<Bytes>>>),
+    Done(Vec<Bytes>),
+}
+
+impl Learned {
+    fn lock(&self) -> MutexGuard<'_, Asked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ReadAhead {
-    /// For the part `range` of the file of `footer`; `None` where there is no second row group.
-    pub(crate) fn of(footer: &Footer, range: Option<&FileRange>, wanted: &Wanted) -> Option<Self> {
-        let groups = footer.metadata.row_groups();
-        if groups.len() < 2 {
-            return None;
-        }
+    /// For the part `range` of the file of `footer`; `None` where none of its row groups is read.
+    pub(crate) fn of(footer: &Footer, range: Option<&FileRange>, wanted: Wanted) -> Option<Self> {
+        let mut ahead = Self {
+            metadata: Arc::clone(&footer.metadata),
+            columns: Arc::clone(&footer.schema),
+            range: range.cloned(),
+            generation: wanted.generation(),
+            groups: Vec::new(),
+            current: None,
+            touched: Columns::new(),
+            asked: Columns::new(),
+            begun: VecDeque::new(),
+            reservation: MemoryConsumer::new("ReadAhead").register(&wanted.memory),
+            wanted,
+        };
+        ahead.groups = ahead.choose_groups();
+        (!ahead.groups.is_empty()).then_some(ahead)
+    }
+
+    /// The row groups that are read, by their place and by what their bounds say of the filter as it is now.
+    fn choose_groups(&self) -> Vec<usize> {
+        let groups = self.metadata.row_groups();
         let mut plan = RowGroupAccessPlanFilter::new(ParquetAccessPlan::new_all(groups.len()));
-        if let Some(range) = range {
+        if let Some(range) = &self.range {
             plan.prune_by_range(groups, range);
         }
-        if plan.remaining_row_group_count() < 2 {
+        if plan.remaining_row_group_count() > 1
+            && let Some(predicate) = self.wanted.predicate(&self.columns)
+        {
+            let metrics = ParquetFileMetrics::new(0, "", &ExecutionPlanMetricsSet::new());
+            let columns = self.metadata.file_metadata().schema_descr();
+            plan.prune_by_statistics(&self.columns, columns, groups, &predicate, &metrics);
+        }
+        plan.row_group_indexes().collect()
+    }
+
+    /// Notes that the scan asks for `ranges`, columns or pages of one row group, and lets go of what it has passed.
+    pub(crate) fn asks(&mut self, ranges: &[Range<u64>]) {
+        let Some(group) = ranges.first().and_then(|range| self.group_of(range)) else {
+            return;
+        };
+        let (mut touched, mut asked) = (Columns::new(), Columns::new());
+        for (column, chunk) in self
+            .metadata
+            .row_group(group)
+            .columns()
+            .iter()
+            .map(chunk)
+            .enumerate()
+        {
+            let parts = ranges.iter().filter(|range| holds(&chunk, range));
+            let bytes: u64 = parts.map(|range| range.end - range.start).sum();
+            if bytes > 0 {
+                touched.insert(column);
+            }
+            // Pages that filters leave: where they are few, so may they be in the next row group.
+            if bytes > 0 && bytes >= (chunk.end - chunk.start) / 2 {
+                asked.insert(column);
+            }
+        }
+        if self.current != Some(group) {
+            self.enter(group, &asked);
+        }
+        self.touched.extend(touched);
+        self.asked.extend(asked);
+    }
+
+    /// The row group that `range` is of: the one that is read, or a later one.
+    fn group_of(&self, range: &Range<u64>) -> Option<usize> {
+        let is_in = |group: &usize| {
+            let mut chunks = self.metadata.row_group(*group).columns().iter().map(chunk);
+            chunks.any(|chunk| holds(&chunk, range))
+        };
+        let from = self.place(self.current).unwrap_or(0);
+        self.groups.iter().copied().skip(from).find(is_in)
+    }
+
+    fn place(&self, group: Option<usize>) -> Option<usize> {
+        self.groups.iter().position(|&known| Some(known) == group)
+    }
+
+    fn enter(&mut self, group: usize, first: &Columns) {
+        let mut learned = self.wanted.learned.lock();
+        if self.current.is_some() {
+            learned.last.swap(0, 1);
+            learned.last[1] = mem::take(&mut self.asked);
+        }
+        self.touched.clear();
+        learned.first.clone_from(first);
+        learned.groups += 1;
+        drop(learned);
+        self.current = Some(group);
+        let generation = self.wanted.generation();
+        if generation != self.generation {
+            // Joins and the best rows so far leave out more than they did.
+            self.generation = generation;
+            let place = self.place(self.current).map_or(0, |place| place + 1);
+            let left = self.choose_groups();
+            let later: Vec<usize> = self.groups.drain(..).skip(place).collect();
+            self.groups = vec![group];
+            self.groups
+                .extend(later.into_iter().filter(|group| left.contains(group)));
+        }
+        let place = self.place(self.current).unwrap_or(0);
+        let coming = &self.groups[place..];
+        self.begun.retain(|begun| coming.contains(&begun.due.group));
+    }
+
+    /// Whether `range` is under way or there.
+    pub(crate) fn has(&self, range: &Range<u64>) -> bool {
+        self.begun.iter().any(|begun| begun.place(range).is_some())
+    }
+
+    /// What should be under way by now and is not, one row group after the other.
+    pub(crate) fn due(&self) -> Vec<Due> {
+        let Some(place) = self.place(self.current) else {
+            return Vec::new();
+        };
+        let learned = self.wanted.learned.lock().clone();
+        let [before, last] = &learned.last;
+        let mut wanted = learned.first;
+        wanted.extend(last.intersection(before));
+        let mut due: Vec<Due> = Vec::new();
+        let ahead_of_it = self
+            .begun
+            .iter()
+            .filter(|begun| Some(begun.due.group) != self.current);
+        let held = ahead_of_it.map(|begun| begun.due.reservation.size());
+        let mut room = AHEAD_BYTES_MAX.saturating_sub(held.sum());
+        let ahead = learned.groups.min(GROUPS_AHEAD_MAX);
+        for &group in self.groups[place..].iter().take(1 + ahead) {
+            let mut columns = wanted.clone();
+            if Some(group) == self.current {
+                columns.retain(|column| !self.touched.contains(column));
+            }
+            for begun in self.begun.iter().filter(|begun| begun.due.group == group) {
+                columns.retain(|column| !begun.due.columns.contains(column));
+            }
+            if columns.is_empty() {
+                continue;
+            }
+            let Some(one) = self.reserve(group, columns, room) else {
+                break;
+            };
+            room -= one.reservation.size();
+            due.push(one);
+        }
+        due
+    }
+
+    /// `None` if they are larger than `room`, if memory is short, or if the file has no such columns.
+    fn reserve(&self, group: usize, columns: Columns, room: usize) -> Option<Due> {
+        let chunks = self.metadata.row_group(group).columns();
+        let ranges: Vec<Range<u64>> = columns
+            .iter()
+            .map(|&column| chunks.get(column).map(chunk))
+            .collect::<Option<_>>()?;
+        let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        let bytes = usize::try_from(bytes).ok()?;
+        if bytes > room {
             return None;
         }
-        if let Some(predicate) = wanted.predicate(&footer.schema) {
-            let metrics = ParquetFileMetrics::new(0, "", &ExecutionPlanMetricsSet::new());
-            let columns = footer.metadata.file_metadata().schema_descr();
-            plan.prune_by_statistics(&footer.schema, columns, groups, &predicate, &metrics);
+        let memory = &self.wanted.memory;
+        if let MemoryLimit::Finite(limit) = memory.memory_limit()
+            && memory.reserved() + bytes > limit / MEMORY_SHARE
+        {
+            return None;
         }
-        let groups: Vec<usize> = plan.row_group_indexes().collect();
-        (groups.len() > 1).then(|| Self {
-            metadata: Arc::clone(&footer.metadata),
-            groups,
-            pending: None,
+        self.reservation.try_grow(bytes).ok()?;
+        Some(Due {
+            group,
+            columns,
+            ranges,
+            reservation: self.reservation.split(bytes),
         })
     }
 
-    /// What is under way, if it is `ranges`. If the scan has gone past it, nothing is fetched ahead any more.
-    pub(crate) fn take(&mut self, ranges: &[Range<u64>]) -> Option<SpawnedTask<Result<Vec<Bytes>>>> {
-        let pending = self.pending.take()?;
-        if pending.ranges == ranges {
-            return Some(pending.task);
-        }
-        // Other columns of the row group before it.
-        if ranges
-            .iter()
-            .all(|range| pending.ranges.iter().all(|ahead| range.end <= ahead.start))
-        {
-            self.pending = Some(pending);
-        } else {
-            self.groups.clear();
-        }
-        None
+    /// Remembers that `task` fetches what is `due`.
+    pub(crate) fn begin(&mut self, due: Due, task: SpawnedTask<Result<Vec<Bytes>>>) {
+        let bytes = Fetched::Running(task);
+        self.begun.push_back(Begun { due, bytes });
     }
 
-    /// The ranges of the next row group for the columns that `ranges` are of one, unless some are under way.
-    pub(crate) fn next(&self, ranges: &[Range<u64>]) -> Option<Vec<Range<u64>>> {
-        if self.pending.is_some() {
-            return None;
+    /// Those of `ranges` that are under way or there, as soon as they are there.
+    pub(crate) async fn take(&mut self, ranges: &[Range<u64>]) -> Result<Vec<Option<Bytes>>> {
+        let mut found = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let begun = self.begun.iter_mut().find(|begun| begun.place(range).is_some());
+            found.push(match begun {
+                Some(begun) => begun.take(range).await?,
+                None => None,
+            });
         }
-        let groups = self.metadata.row_groups();
-        let first = ranges.first()?;
-        let place = self.groups.iter().position(|&index| {
-            let chunks = groups[index].columns().iter();
-            chunks.map(chunk).any(|chunk| chunk == *first)
-        })?;
-        let (now, next) = (&groups[self.groups[place]], &groups[*self.groups.get(place + 1)?]);
-        let ahead: Vec<Range<u64>> = ranges
-            .iter()
-            .map(|range| same_column(now, next, range))
-            .collect::<Option<_>>()?;
-        let bytes: u64 = ahead.iter().map(|range| range.end - range.start).sum();
-        (bytes <= AHEAD_BYTES_MAX).then_some(ahead)
+        Ok(found)
+    }
+}
+
+impl Begun {
+    /// The column that has `range`, among those of this.
+    fn place(&self, range: &Range<u64>) -> Option<usize> {
+        self.due.ranges.iter().position(|column| holds(column, range))
     }
 
-    /// Remembers that `task` fetches `ranges`.
-    pub(crate) fn begin(&mut self, ranges: Vec<Range<u64>>, task: SpawnedTask<Result<Vec<Bytes>>>) {
-        self.pending = Some(Pending { ranges, task });
+    async fn take(&mut self, range: &Range<u64>) -> Result<Option<Bytes>> {
+        if let Fetched::Running(task) = &mut self.bytes {
+            let done = task.join_unwind_mut().await.map_err(|error| {
+                ConnectorError::new(ErrorKind::Internal, "a read was ended before it was done").source(error)
+            });
+            match done.flatten() {
+                Ok(bytes) => self.bytes = Fetched::Done(bytes),
+                Err(error) => {
+                    // It is not asked again.
+                    self.due.ranges.clear();
+                    return Err(error);
+                }
+            }
+        }
+        let (Fetched::Done(bytes), Some(place)) = (&self.bytes, self.place(range)) else {
+            return Ok(None);
+        };
+        let begin = self.due.ranges[place].start;
+        let from = usize::try_from(range.start - begin).ok();
+        let to = usize::try_from(range.end - begin).ok();
+        Ok(from.zip(to).map(|(from, to)| bytes[place].slice(from..to)))
     }
 }
 
 impl Wanted {
+    /// Grows when the filter changes.
+    fn generation(&self) -> u64 {
+        self.filter.as_ref().map_or(0, snapshot_generation)
+    }
+
     /// The part of the filter over `columns`, a file's, that have the table's types there.
     fn predicate(&self, columns: &SchemaRef) -> Option<Arc<PruningPredicate>> {
         let filter = snapshot_physical_expr(Arc::clone(self.filter.as_ref()?)).ok()?;
@@ -147,12 +370,6 @@ fn chunk(column: &ColumnChunkMetaData) -> Range<u64> {
     start..start.saturating_add(length)
 }
 
-/// The chunk of `next` for the column that `range` is the chunk of in `now`.
-fn same_column(now: &RowGroupMetaData, next: &RowGroupMetaData, range: &Range<u64>) -> Option<Range<u64>> {
-    let place = now
-        .columns()
-        .iter()
-        .map(chunk)
-        .position(|chunk| chunk == *range)?;
-    next.columns().get(place).map(chunk)
+fn holds(whole: &Range<u64>, part: &Range<u64>) -> bool {
+    whole.start <= part.start && part.end <= whole.end
 }

@@ -38,7 +38,6 @@ use parquet::errors::ParquetError;
 use crate::error::{connector_error, copy_of, invalid_file};
 use crate::footer::sentence;
 use crate::late;
-use crate::read_ahead::Wanted;
 use crate::reader::GuardedReaderFactory;
 
 /// Wraps the Parquet source of one scan.
@@ -68,25 +67,22 @@ impl NamingSource {
         })
     }
 
-    /// The source as it reads the files of a scan: ahead, if the scan has no limit.
+    /// The source as it reads files of one partition of a scan: ahead, if the scan has no limit.
     fn reading(&self, limit: Option<usize>) -> Arc<dyn FileSource> {
         match self.inner.downcast_ref::<ParquetSource>() {
             Some(source) if limit.is_none() => {
-                let readers = self.readers.ahead(Wanted {
-                    filter: source.filter(),
-                    schema: Arc::clone(self.table_schema().table_schema()),
-                });
+                let schema = Arc::clone(self.table_schema().table_schema());
+                let readers = self.readers.ahead(source.filter(), schema);
                 Arc::new(source.clone().with_parquet_file_reader_factory(Arc::new(readers)))
             }
             _ => Arc::clone(&self.inner),
         }
     }
 
-    /// The filters, and `reading` as it decides them while it decodes, where that may be.
-    fn filtering_rows(
-        &self,
-        reading: &Arc<dyn FileSource>,
-    ) -> Option<(Arc<dyn PhysicalExpr>, ParquetSource)> {
+    /// The filters, and the source as it decides them while it decodes, where that may be.
+    fn filtering_rows(&self, limit: Option<usize>) -> Option<(Arc<dyn PhysicalExpr>, ParquetSource)> {
+        // Of its own: which columns it asks for, and when, is another matter.
+        let reading = self.reading(limit);
         let source = reading.downcast_ref::<ParquetSource>()?;
         let filter = source.filter().filter(|_| self.may_filter_rows)?;
         Some((filter, source.clone().with_pushdown_filters(true)))
@@ -112,7 +108,7 @@ impl FileSource for NamingSource {
     ) -> Result<Box<dyn Morselizer>> {
         let reading = self.reading(base_config.limit);
         let inner = reading.create_morselizer(Arc::clone(&object_store), base_config, partition)?;
-        let late = match self.filtering_rows(&reading) {
+        let late = match self.filtering_rows(base_config.limit) {
             Some((filter, source)) => Some(Late {
                 morselizer: source.create_morselizer(object_store, base_config, partition)?,
                 filter,

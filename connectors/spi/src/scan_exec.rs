@@ -233,6 +233,12 @@ impl ScanExec {
         self.table.lookup().filter(|_| may)
     }
 
+    /// What looking up one of `key` of [`Lookup::keys`] costs, in rows of a scan; infinite where this leaf may not.
+    pub(crate) fn key_cost_rows(&self, key: usize) -> f64 {
+        let cost = |lookup| key_cost_rows(lookup, key, &self.table.statistics(), self.estimated_rows());
+        self.lookup().map_or(f64::INFINITY, cost)
+    }
+
     /// The same leaf, to which a join above may hand keys for `key` of [`Lookup::keys`].
     pub(crate) fn offering(&self, key: usize) -> Self {
         Self {
@@ -298,6 +304,30 @@ impl ScanExec {
     }
 }
 
+/// What looking up one of `key` costs in rows of a scan that gives `rows`: what the source says, and each row beyond the first
+/// that a key is expected to find. A column whose values nobody has counted is believed to tell rows apart.
+fn key_cost_rows(lookup: &dyn Lookup, key: usize, table: &TableStatistics, rows: Option<usize>) -> f64 {
+    let columns = lookup.keys().get(key).into_iter().flatten();
+    let values = columns.filter_map(|&column| table.columns.get(column)?.distinct);
+    let found = match (rows, values.max().filter(|&values| values > 0)) {
+        (Some(rows), Some(values)) => count(rows) / number(values),
+        _ => 1.0,
+    };
+    lookup.key_cost_rows() + (found - 1.0).max(0.0)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "an estimate needs no more than 53 bits"
+)]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+fn count(rows: usize) -> f64 {
+    number(u64::try_from(rows).unwrap_or(u64::MAX))
+}
+
 /// Whether a source's estimate could tell more of `scan` than the table's size. Where that is not known it stands for a view,
 /// perhaps one that the login may read and not have explained.
 fn is_worth_asking(table: &TableStatistics, scan: &Scan) -> bool {
@@ -355,20 +385,17 @@ impl PartitionRead {
             .filter_map(|filter| snapshot_physical_expr(Arc::clone(filter)).ok())
             .collect();
         match join_keys(&complete, &self.scan.projection, &self.scan.schema, lookup.keys()) {
-            Some(keys) if self.is_cheaper(keys.values.num_rows(), lookup.key_cost_rows()) => {
-                ScanMode::Lookup(keys)
-            }
+            Some(keys) if self.is_cheaper(lookup, &keys) => ScanMode::Lookup(keys),
             _ => ScanMode::Scan,
         }
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a comparison of costs needs no more than 53 bits"
-    )]
-    fn is_cheaper(&self, keys: usize, key_cost_rows: f64) -> bool {
-        self.rows_estimate
-            .is_none_or(|rows| keys as f64 * key_cost_rows <= rows.max(1) as f64 || keys == 0)
+    fn is_cheaper(&self, lookup: &dyn Lookup, keys: &KeySet) -> bool {
+        let Some(rows) = self.rows_estimate else {
+            return true;
+        };
+        let cost = key_cost_rows(lookup, keys.key, &self.table.statistics(), Some(rows));
+        count(keys.values.num_rows()) * cost <= count(rows.max(1))
     }
 }
 

@@ -26,6 +26,18 @@ pub(crate) struct Swapping {
     reads: AtomicUsize,
     listed: AtomicUsize,
     waits: Mutex<Vec<Duration>>,
+    /// Every read takes so long.
+    delay: Duration,
+    under_way: Arc<AtomicUsize>,
+}
+
+/// A read that has begun and is neither answered nor given up.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Swapping {
@@ -38,7 +50,19 @@ impl Swapping {
             reads: AtomicUsize::new(0),
             listed: AtomicUsize::new(0),
             waits: Mutex::default(),
+            delay: Duration::ZERO,
+            under_way: Arc::default(),
         }
+    }
+
+    /// The same, and every read takes `delay`.
+    pub(crate) fn slow(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// Reads that are neither answered nor given up.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::SeqCst)
     }
 
     /// A store that only counts.
@@ -92,6 +116,11 @@ impl ObjectStore for Swapping {
     async fn get_opts(&self, from: &Path, mut options: GetOptions) -> object_store::Result<GetResult> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.waits.lock().unwrap().push(source_timeout());
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let _under_way = UnderWay(Arc::clone(&self.under_way));
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
         let left = self.reads_left.load(Ordering::SeqCst);
         if left == 0 {
             self.swap_after(usize::MAX);

@@ -245,9 +245,9 @@ fn lookup_keys(
         };
         cluster.classes.iter().position(|class| class.iter().any(is_key))
     };
-    let keys = lookup.keys().iter().filter_map(|key| {
+    let keys = lookup.keys().iter().enumerate().filter_map(|(index, key)| {
         let classes = key.iter().map(class_of).collect::<Option<Vec<usize>>>()?;
-        Some((classes, lookup.key_cost_rows()))
+        Some((classes, scan.key_cost_rows(index)))
     });
     keys.collect()
 }

@@ -18,31 +18,31 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 /// Shorter lists are walked through.
 const LITERALS_MIN: usize = 32;
 
-/// Packs long lists: before all other rules of a pass.
-#[derive(Debug)]
-pub(super) struct Packed;
-
-impl OptimizerRule for Packed {
-    fn name(&self) -> &'static str {
-        "pack_long_lists"
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        everywhere(plan, packed)
-    }
+/// What becomes of the long lists of a plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LongLists {
+    /// Before all other rules of a pass.
+    Packed,
+    /// Behind all other rules of a pass.
+    Opened,
 }
 
-/// Opens them again: behind all other rules of a pass.
-#[derive(Debug)]
-pub(super) struct Opened;
-
-impl OptimizerRule for Opened {
+impl OptimizerRule for LongLists {
     fn name(&self) -> &'static str {
-        "open_long_lists"
+        match self {
+            Self::Packed => "pack_long_lists",
+            Self::Opened => "open_long_lists",
+        }
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        everywhere(plan, opened)
+        everywhere(
+            plan,
+            match self {
+                Self::Packed => packed,
+                Self::Opened => opened,
+            },
+        )
     }
 }
 

@@ -19,6 +19,8 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 pub use hidden::{hidden, hidden_key};
 pub(crate) use hidden::{opened, term_of_two};
 
+use long_lists::LongLists;
+
 const ELIMINATE_OUTER_JOIN: &str = "eliminate_outer_join";
 const PUSH_DOWN_FILTER: &str = "push_down_filter";
 const SIMPLIFY: &str = "simplify_expressions";
@@ -27,9 +29,9 @@ const SINGLE_DISTINCT: &str = "single_distinct_aggregation_to_group_by";
 
 /// The optimiser's rules of a session that reads sources, in their order.
 pub fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut ours: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(long_lists::Packed)];
+    let mut ours: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(LongLists::Packed)];
     ours.extend(Optimizer::new().rules.into_iter().map(guarded));
-    ours.push(Arc::new(long_lists::Opened));
+    ours.push(Arc::new(LongLists::Opened));
     ours
 }
 

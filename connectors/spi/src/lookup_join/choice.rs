@@ -46,7 +46,7 @@ pub(super) fn worth_looking(join: &HashJoinExec, inner: &Inner) -> Result<Option
     let Some(leaf) = inner.leaf() else {
         return Ok(None);
     };
-    let (rows, keys_max) = (leaf.estimated_rows(), keys_max(leaf));
+    let (rows, keys_max) = (leaf.estimated_rows(), keys_max(leaf, inner.key));
     if rows.is_some_and(|rows| rows < leaf.settings().lookup_joins.scan_rows) {
         return Ok(None);
     }
@@ -67,11 +67,9 @@ pub(super) fn worth_looking(join: &HashJoinExec, inner: &Inner) -> Result<Option
     Ok((!waits_for_inner).then_some(keys_max))
 }
 
-/// Most keys whose lookups cost no more than the scan of `leaf`; where nothing is known of it, any number.
-pub(super) fn keys_max(leaf: &ScanExec) -> usize {
-    let cost = leaf
-        .lookup()
-        .map_or(f64::INFINITY, |lookup| lookup.key_cost_rows());
+/// Most of `key` whose lookups cost no more than the scan of `leaf`; where nothing is known of it, any number.
+pub(super) fn keys_max(leaf: &ScanExec, key: usize) -> usize {
+    let cost = leaf.key_cost_rows(key);
     leaf.estimated_rows()
         .map_or(usize::MAX, |rows| divided(rows, cost))
 }

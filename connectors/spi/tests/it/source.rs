@@ -31,6 +31,7 @@ pub(crate) struct CollatedTable {
     keys: Vec<Vec<usize>>,
     mutation: Option<Mutation>,
     computed: bool,
+    distinct: Vec<Option<u64>>,
 }
 
 impl CollatedTable {
@@ -46,12 +47,20 @@ impl CollatedTable {
             .collect();
         Self {
             name: TableName::new("test", "public", "collated"),
+            distinct: vec![None; batch.num_columns()],
             batch,
             values,
             keys,
             mutation,
             computed: false,
         }
+    }
+
+    /// The same table, which says that `column` has `values` distinct values.
+    pub(crate) fn counting(mut self, column: &str, values: u64) -> Self {
+        let index = self.batch.schema().index_of(column);
+        self.distinct[index.expect("a column of the batch")] = Some(values);
+        self
     }
 
     /// The result of an operator over this table.
@@ -204,7 +213,11 @@ impl Table for CollatedTable {
         Arc::new(TableStatistics {
             rows: u64::try_from(self.values.len()).ok(),
             row_bytes: Some(100),
-            columns: vec![ColumnEstimate::default(); self.batch.num_columns()],
+            columns: self
+                .distinct
+                .iter()
+                .map(|&distinct| ColumnEstimate { distinct })
+                .collect(),
         })
     }
 
