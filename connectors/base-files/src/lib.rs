@@ -26,6 +26,7 @@ mod layout;
 mod links;
 mod listing;
 mod maps;
+mod opening;
 mod options;
 mod partitions;
 mod provider;

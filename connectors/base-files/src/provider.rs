@@ -26,7 +26,7 @@ use datafusion_datasource::compute_all_files_statistics;
 use object_store::ObjectMeta;
 
 use crate::adapter::FileAdapterFactory;
-use crate::reader::GuardedReaderFactory;
+use crate::reader::{GuardedReaderFactory, ScanReads};
 use crate::source::NamingSource;
 use crate::statistics;
 use crate::table::{FOOTERS_MAX, Snapshot, TableCore, read_footers};
@@ -74,16 +74,13 @@ impl FilesProvider {
         // The merged schema says so: nanoseconds would end in 2262.
         options.global.coerce_int96 = Some("us".to_owned());
         options.global.coerce_int96_tz = None;
-        let readers = GuardedReaderFactory::new(
-            Arc::clone(&self.core.files),
-            Arc::clone(&self.core.file_schema),
-            since,
-            Arc::clone(&state.runtime_env().memory_pool),
-        );
+        let scan = ScanReads::new(Arc::clone(&self.core.files), since);
+        let readers = GuardedReaderFactory::new(scan.clone(), Arc::clone(&self.core.file_schema));
         let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers.clone()));
-        NamingSource::wrap(Arc::new(source), readers)
+        let memory = Arc::clone(&state.runtime_env().memory_pool);
+        NamingSource::wrap(Arc::new(source), scan, readers, memory)
     }
 
     fn empty(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {

@@ -46,14 +46,14 @@ pub(crate) struct Wanted {
     pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
     pub(crate) schema: SchemaRef,
     /// Where what is fetched ahead is accounted for.
-    pub(crate) memory: Arc<dyn MemoryPool>,
-    pub(crate) learned: Arc<Learned>,
+    memory: Arc<dyn MemoryPool>,
+    learned: Arc<Learned>,
 }
 
 /// The places of columns in a file.
 type Columns = BTreeSet<usize>;
 
-/// The columns that the readers of one partition of a scan have asked for.
+/// The columns that the readers of one execution have asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Learned(Mutex<Asked>);
 
@@ -68,6 +68,7 @@ struct Asked {
 }
 
 /// The row groups of one file that a scan will read, and what is under way of them.
+#[derive(Debug)]
 pub(crate) struct ReadAhead {
     metadata: Arc<ParquetMetaData>,
     columns: SchemaRef,
@@ -88,6 +89,7 @@ pub(crate) struct ReadAhead {
 }
 
 /// Columns of one row group that nobody has asked for yet.
+#[derive(Debug)]
 pub(crate) struct Due {
     group: usize,
     columns: Columns,
@@ -95,11 +97,13 @@ pub(crate) struct Due {
     reservation: MemoryReservation,
 }
 
+#[derive(Debug)]
 struct Begun {
     due: Due,
     bytes: Fetched,
 }
 
+#[derive(Debug)]
 enum Fetched {
     Running(SpawnedTask<Result<Vec<Bytes>>>),
     Done(Vec<Bytes>),
@@ -138,7 +142,7 @@ impl ReadAhead {
         if let Some(range) = &self.range {
             plan.prune_by_range(groups, range);
         }
-        if plan.remaining_row_group_count() > 1
+        if plan.remaining_row_group_count() > 0
             && let Some(predicate) = self.wanted.predicate(&self.columns)
         {
             let metrics = ParquetFileMetrics::new(0, "", &ExecutionPlanMetricsSet::new());
@@ -227,9 +231,30 @@ impl ReadAhead {
 
     /// What should be under way by now and is not, one row group after the other.
     pub(crate) fn due(&self) -> Vec<Due> {
-        let Some(place) = self.place(self.current) else {
-            return Vec::new();
-        };
+        let ahead = self.groups_ahead();
+        let place = self.place(self.current);
+        place.map_or_else(Vec::new, |place| self.due_of(&self.groups[place..], 1 + ahead))
+    }
+
+    /// What should be under way before anything is asked for: the first row group.
+    pub(crate) fn due_first(&self) -> Vec<Due> {
+        self.due_of(&self.groups, 1)
+    }
+
+    /// Whether what should be under way goes beyond the file.
+    pub(crate) fn ends_soon(&self) -> bool {
+        let left = self
+            .place(self.current)
+            .map(|place| self.groups.len() - place - 1);
+        left.is_some_and(|left| left < self.groups_ahead())
+    }
+
+    /// How many row groups should be under way beside the one that is read.
+    fn groups_ahead(&self) -> usize {
+        self.wanted.learned.lock().groups.min(GROUPS_AHEAD_MAX)
+    }
+
+    fn due_of(&self, groups: &[usize], count: usize) -> Vec<Due> {
         let learned = self.wanted.learned.lock().clone();
         let [before, last] = &learned.last;
         let mut wanted = learned.first;
@@ -241,8 +266,7 @@ impl ReadAhead {
             .filter(|begun| Some(begun.due.group) != self.current);
         let held = ahead_of_it.map(|begun| begun.due.reservation.size());
         let mut room = AHEAD_BYTES_MAX.saturating_sub(held.sum());
-        let ahead = learned.groups.min(GROUPS_AHEAD_MAX);
-        for &group in self.groups[place..].iter().take(1 + ahead) {
+        for &group in groups.iter().take(count) {
             let mut columns = wanted.clone();
             if Some(group) == self.current {
                 columns.retain(|column| !self.touched.contains(column));
@@ -340,6 +364,28 @@ impl Begun {
 }
 
 impl Wanted {
+    /// The row groups that `filter` over `schema`, the table's, leaves; what is fetched ahead is accounted for in `memory`.
+    pub(crate) fn new(
+        filter: Option<Arc<dyn PhysicalExpr>>,
+        schema: SchemaRef,
+        memory: Arc<dyn MemoryPool>,
+    ) -> Self {
+        Self {
+            filter,
+            schema,
+            memory,
+            learned: Arc::default(),
+        }
+    }
+
+    /// The same row groups, of which other columns may be asked for.
+    pub(crate) fn of_others(&self) -> Self {
+        Self {
+            learned: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// Grows when the filter changes.
     fn generation(&self) -> u64 {
         self.filter.as_ref().map_or(0, snapshot_generation)

@@ -13,10 +13,7 @@ use datafusion::common::Result as DataFusionResult;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
-use datafusion::execution::memory_pool::MemoryPool;
-use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion_datasource::FileRange;
 use futures::future::{BoxFuture, try_join};
 use futures::{FutureExt, TryFutureExt};
 use object_store::ObjectMeta;
@@ -27,55 +24,76 @@ use parquet::file::metadata::ParquetMetaData;
 
 use crate::files::FileStore;
 use crate::footer::Footer;
+use crate::opening::Opening;
 use crate::read_ahead::{ReadAhead, Wanted};
 use crate::schema::check_fits;
 
-/// Makes the readers of one scan.
+/// What the readers of one scan have in common.
 #[derive(Debug, Clone)]
-pub(crate) struct GuardedReaderFactory {
+pub(crate) struct ScanReads {
     files: Arc<FileStore>,
-    /// The table's columns that are read from files.
-    file_schema: SchemaRef,
     /// When the scan began: what is kept of a file is of use if the store has had that version since.
     since: Instant,
     /// The longest wait for one answer: of the query that the scan is planned for.
     source_timeout: Duration,
-    /// Where what is fetched ahead is accounted for.
-    memory: Arc<dyn MemoryPool>,
-    /// What row groups the scan wants, if it wants all of them and their store is worth not waiting for.
-    wanted: Option<Wanted>,
 }
 
-impl GuardedReaderFactory {
-    /// Readers over `files`, of a scan that began at `since`, for a table with the file columns `file_schema`; what they
-    /// fetch ahead is accounted for in `memory`.
-    pub(crate) fn new(
-        files: Arc<FileStore>,
-        file_schema: SchemaRef,
-        since: Instant,
-        memory: Arc<dyn MemoryPool>,
-    ) -> Self {
+impl ScanReads {
+    /// Of a scan of `files` that began at `since`.
+    pub(crate) fn new(files: Arc<FileStore>, since: Instant) -> Self {
+        let source_timeout = source_timeout();
         Self {
             files,
-            file_schema,
             since,
-            source_timeout: source_timeout(),
-            memory,
-            wanted: None,
+            source_timeout,
         }
     }
 
-    /// The same with row groups fetched ahead, for one partition of a scan that is read to its end: of those that `filter`
-    /// over `schema`, the table's, leaves.
-    pub(crate) fn ahead(&self, filter: Option<Arc<dyn PhysicalExpr>>, schema: SchemaRef) -> Self {
-        let wanted = Wanted {
-            filter,
-            schema,
-            memory: Arc::clone(&self.memory),
-            learned: Arc::default(),
+    /// Whether what is fetched ahead is waited for any shorter.
+    pub(crate) fn are_remote(&self) -> bool {
+        self.files.local_root().is_none()
+    }
+
+    pub(crate) fn file(&self, file: ObjectMeta) -> FileReads {
+        let scan = self.clone();
+        FileReads { scan, file }
+    }
+}
+
+/// Makes the readers of one scan, or of one of its executions.
+#[derive(Debug, Clone)]
+pub(crate) struct GuardedReaderFactory {
+    reads: ScanReads,
+    /// The table's columns that are read from files.
+    file_schema: SchemaRef,
+    ahead: Option<Ahead>,
+}
+
+/// What is fetched ahead.
+#[derive(Debug, Clone)]
+struct Ahead {
+    wanted: Wanted,
+    opening: Arc<Opening>,
+}
+
+impl GuardedReaderFactory {
+    /// Readers for a table with the file columns `file_schema`.
+    pub(crate) fn new(reads: ScanReads, file_schema: SchemaRef) -> Self {
+        Self {
+            reads,
+            file_schema,
+            ahead: None,
+        }
+    }
+
+    /// Readers of an execution that opens files as `opening` says, of which `wanted` is wanted.
+    pub(crate) fn ahead(&self, wanted: &Wanted, opening: &Arc<Opening>) -> Self {
+        let ahead = Ahead {
+            wanted: wanted.clone(),
+            opening: Arc::clone(opening),
         };
         Self {
-            wanted: Some(wanted).filter(|_| self.files.local_root().is_none()),
+            ahead: Some(ahead),
             ..self.clone()
         }
     }
@@ -91,18 +109,13 @@ impl ParquetFileReaderFactory for GuardedReaderFactory {
     ) -> DataFusionResult<Box<dyn AsyncFileReader + Send>> {
         Ok(Box::new(GuardedReader {
             file_schema: Arc::clone(&self.file_schema),
-            range: partitioned_file.range,
-            file: FileToRead {
-                files: Arc::clone(&self.files),
-                file: partitioned_file.object_meta,
-                since: self.since,
-                source_timeout: self.source_timeout,
-            },
+            reads: self.reads.file(partitioned_file.object_meta.clone()),
+            file: partitioned_file,
             partition: partition_index,
             metrics_set: metrics.clone(),
             metrics: None,
-            wanted: self.wanted.clone(),
-            ahead: None,
+            ahead: self.ahead.clone(),
+            row_groups: None,
         }))
     }
 }
@@ -110,44 +123,44 @@ impl ParquetFileReaderFactory for GuardedReaderFactory {
 /// Reads one file, which may be pruned before anything is asked of it.
 struct GuardedReader {
     file_schema: SchemaRef,
-    file: FileToRead,
-    /// The part of the file that is read.
-    range: Option<FileRange>,
+    file: PartitionedFile,
+    reads: FileReads,
     partition: usize,
     metrics_set: ExecutionPlanMetricsSet,
     /// Registered at the first request: a pruned file costs no counters.
     metrics: Option<ReadMetrics>,
-    /// What is fetched ahead, until that has begun.
-    wanted: Option<Wanted>,
-    ahead: Option<ReadAhead>,
+    /// What comes after this file is begun once.
+    ahead: Option<Ahead>,
+    row_groups: Option<ReadAhead>,
 }
 
-/// One version of one file, as a scan reads it.
-#[derive(Clone)]
-struct FileToRead {
-    files: Arc<FileStore>,
+/// Reads one version of one file.
+#[derive(Debug, Clone)]
+pub(crate) struct FileReads {
+    scan: ScanReads,
     file: ObjectMeta,
-    since: Instant,
-    source_timeout: Duration,
 }
 
-impl FileToRead {
+impl FileReads {
+    pub(crate) fn cached_footer(&self) -> Option<Arc<Footer>> {
+        self.scan.files.cached_footer(&self.file)
+    }
+
     async fn range(self, range: Range<u64>, metrics: ReadMetrics) -> Result<Bytes> {
-        let bytes = self.files.range(&self.file, range, self.since, Some(&metrics));
-        with_source_timeout(self.source_timeout, bytes).await
+        let ScanReads { files, since, .. } = &self.scan;
+        let bytes = files.range(&self.file, range, *since, Some(&metrics));
+        with_source_timeout(self.scan.source_timeout, bytes).await
     }
 
-    async fn ranges(self, ranges: Vec<Range<u64>>, metrics: ReadMetrics) -> Result<Vec<Bytes>> {
-        let bytes = self.files.ranges(&self.file, &ranges, self.since, Some(&metrics));
-        with_source_timeout(self.source_timeout, bytes).await
+    pub(crate) async fn ranges(self, ranges: Vec<Range<u64>>, metrics: ReadMetrics) -> Result<Vec<Bytes>> {
+        let ScanReads { files, since, .. } = &self.scan;
+        let bytes = files.ranges(&self.file, &ranges, *since, Some(&metrics));
+        with_source_timeout(self.scan.source_timeout, bytes).await
     }
 
-    async fn footer(self, metrics: ReadMetrics) -> Result<Arc<Footer>> {
-        if let Some(hits) = &metrics.cache_hits {
-            hits.add(usize::from(self.files.cached_footer(&self.file).is_some()));
-        }
-        let footer = self.files.footer(&self.file, Some(&metrics));
-        with_source_timeout(self.source_timeout, footer).await
+    pub(crate) async fn footer(self, metrics: ReadMetrics) -> Result<Arc<Footer>> {
+        let footer = self.scan.files.footer(&self.file, Some(&metrics));
+        with_source_timeout(self.scan.source_timeout, footer).await
     }
 }
 
@@ -159,38 +172,68 @@ impl GuardedReader {
             .clone()
     }
 
+    /// What has begun of the row groups, if anything of them is fetched ahead. Not with the footer: whoever reads that need not
+    /// be who reads the row groups.
+    fn begin_row_groups(&mut self) {
+        if let (None, Some(ahead)) = (&self.row_groups, &self.ahead) {
+            let begun = ahead.opening.take_row_groups(&self.file);
+            self.row_groups = begun.or_else(|| {
+                let (footer, wanted) = (self.reads.cached_footer()?, ahead.wanted.clone());
+                ReadAhead::of(&footer, self.file.range.as_ref(), wanted)
+            });
+        }
+    }
+
     /// `ranges`, of which some may have been fetched ahead; and what comes after them is on its way from now on.
     async fn ranges(&mut self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>> {
         let metrics = self.metrics();
-        // Not with the footer: whoever reads that need not be who reads the row groups.
-        if let Some(wanted) = self.wanted.take()
-            && let Some(footer) = self.file.files.cached_footer(&self.file.file)
-        {
-            self.ahead = ReadAhead::of(&footer, self.range.as_ref(), wanted);
-        }
-        let Some(ahead) = &mut self.ahead else {
-            return self.file.clone().ranges(ranges, metrics).await;
+        self.begin_row_groups();
+        let Some(row_groups) = &mut self.row_groups else {
+            return self.reads.clone().ranges(ranges, metrics).await;
         };
-        ahead.asks(&ranges);
-        let missing = ranges.iter().filter(|range| !ahead.has(range)).cloned();
-        let missing = self.file.clone().ranges(missing.collect(), metrics.clone());
-        for due in ahead.due() {
-            let fetch = self.file.clone().ranges(due.ranges.clone(), metrics.clone());
-            ahead.begin(due, SpawnedTask::spawn(fetch));
+        row_groups.asks(&ranges);
+        let missing = ranges.iter().filter(|range| !row_groups.has(range)).cloned();
+        let missing = self.reads.clone().ranges(missing.collect(), metrics.clone());
+        for due in row_groups.due() {
+            let fetch = self.reads.clone().ranges(due.ranges.clone(), metrics.clone());
+            row_groups.begin(due, SpawnedTask::spawn(fetch));
         }
-        let (mut found, missing) = try_join(ahead.take(&ranges), missing).await?;
+        if row_groups.ends_soon()
+            && let Some(ahead) = self.ahead.take()
+        {
+            ahead.opening.begin_next(&metrics);
+        }
+        let (mut found, missing) = try_join(row_groups.take(&ranges), missing).await?;
         let places = found.iter_mut().filter(|found| found.is_none());
         for (place, bytes) in places.zip(missing) {
             *place = Some(bytes);
         }
         Ok(found.into_iter().flatten().collect())
     }
+
+    async fn footer(&mut self) -> Result<Arc<Footer>> {
+        let metrics = self.metrics();
+        if let Some(hits) = &metrics.cache_hits {
+            hits.add(usize::from(self.reads.cached_footer().is_some()));
+        }
+        let begun = self
+            .ahead
+            .as_ref()
+            .and_then(|ahead| ahead.opening.take_footer(&self.file));
+        if let Some(begun) = begun {
+            // It is known then; if it cannot be read, the same is found out again.
+            let _ = begun.join_unwind().await;
+        }
+        let footer = self.reads.clone().footer(metrics).await?;
+        check_fits(&self.file_schema, &footer.schema, &self.file.object_meta.location)?;
+        Ok(footer)
+    }
 }
 
 impl AsyncFileReader for GuardedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         let metrics = self.metrics();
-        let bytes = self.file.clone().range(range, metrics);
+        let bytes = self.reads.clone().range(range, metrics);
         bytes.map_err(external).boxed()
     }
 
@@ -202,13 +245,8 @@ impl AsyncFileReader for GuardedReader {
         &'a mut self,
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
-        let metrics = self.metrics();
-        async move {
-            let footer = self.file.clone().footer(metrics).await.map_err(external)?;
-            check_fits(&self.file_schema, &footer.schema, &self.file.file.location).map_err(external)?;
-            Ok(Arc::clone(&footer.metadata))
-        }
-        .boxed()
+        let footer = self.footer().map_err(external);
+        footer.map_ok(|footer| Arc::clone(&footer.metadata)).boxed()
     }
 }
 

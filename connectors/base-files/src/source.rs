@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -17,6 +17,7 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr,
@@ -38,7 +39,9 @@ use parquet::errors::ParquetError;
 use crate::error::{connector_error, copy_of, invalid_file};
 use crate::footer::sentence;
 use crate::late;
-use crate::reader::GuardedReaderFactory;
+use crate::opening::Opening;
+use crate::read_ahead::Wanted;
+use crate::reader::{GuardedReaderFactory, ScanReads};
 
 /// Wraps the Parquet source of one scan.
 #[derive(Clone)]
@@ -46,17 +49,30 @@ pub(crate) struct NamingSource {
     inner: Arc<dyn FileSource>,
     /// Whether the filters may be decided while a file is decoded.
     may_filter_rows: bool,
-    /// Those that `inner` has, for scans of which more is known.
+    scan: ScanReads,
+    /// Those that `inner` has, for executions of which more is known.
     readers: GuardedReaderFactory,
+    memory: Arc<dyn MemoryPool>,
+    /// The execution that its partitions begin.
+    execution: Arc<Mutex<Weak<Opening>>>,
 }
 
 impl NamingSource {
-    /// Wraps `inner`, which has no filters yet and reads by `readers`.
-    pub(crate) fn wrap(inner: Arc<dyn FileSource>, readers: GuardedReaderFactory) -> Arc<dyn FileSource> {
+    /// Wraps `inner`, which has no filters yet and reads by `readers` as `scan` does; what executions fetch ahead is accounted
+    /// for in `memory`.
+    pub(crate) fn wrap(
+        inner: Arc<dyn FileSource>,
+        scan: ScanReads,
+        readers: GuardedReaderFactory,
+        memory: Arc<dyn MemoryPool>,
+    ) -> Arc<dyn FileSource> {
         Arc::new(Self {
             inner,
             may_filter_rows: true,
+            scan,
             readers,
+            memory,
+            execution: Arc::default(),
         })
     }
 
@@ -67,25 +83,25 @@ impl NamingSource {
         })
     }
 
-    /// The source as it reads files of one partition of a scan: ahead, if the scan has no limit.
-    fn reading(&self, limit: Option<usize>) -> Arc<dyn FileSource> {
-        match self.inner.downcast_ref::<ParquetSource>() {
-            Some(source) if limit.is_none() => {
-                let schema = Arc::clone(self.table_schema().table_schema());
-                let readers = self.readers.ahead(source.filter(), schema);
-                Arc::new(source.clone().with_parquet_file_reader_factory(Arc::new(readers)))
-            }
-            _ => Arc::clone(&self.inner),
-        }
+    /// The filter that may be decided while a file is decoded.
+    fn row_filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
+        self.inner.filter().filter(|_| self.may_filter_rows)
     }
 
-    /// The filters, and the source as it decides them while it decodes, where that may be.
-    fn filtering_rows(&self, limit: Option<usize>) -> Option<(Arc<dyn PhysicalExpr>, ParquetSource)> {
-        // Of its own: which columns it asks for, and when, is another matter.
-        let reading = self.reading(limit);
-        let source = reading.downcast_ref::<ParquetSource>()?;
-        let filter = source.filter().filter(|_| self.may_filter_rows)?;
-        Some((filter, source.clone().with_pushdown_filters(true)))
+    /// What the execution that a partition of `config` is of fetches ahead; `None` if a limit ends it, or if nothing is waited for.
+    fn opening(&self, config: &FileScanConfig) -> Option<Arc<Opening>> {
+        if config.limit.is_some() || !self.scan.are_remote() {
+            return None;
+        }
+        let mut execution = self.execution.lock().unwrap_or_else(PoisonError::into_inner);
+        let opening = execution.upgrade().unwrap_or_else(|| {
+            let schema = Arc::clone(self.table_schema().table_schema());
+            let whole = Wanted::new(self.inner.filter(), schema, Arc::clone(&self.memory));
+            let late = self.row_filter().map(|_| whole.of_others());
+            Arc::new(Opening::new(self.scan.clone(), config, whole, late))
+        });
+        *execution = Arc::downgrade(&opening);
+        Some(opening)
     }
 }
 
@@ -106,17 +122,34 @@ impl FileSource for NamingSource {
         base_config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        let reading = self.reading(base_config.limit);
-        let inner = reading.create_morselizer(Arc::clone(&object_store), base_config, partition)?;
-        let late = match self.filtering_rows(base_config.limit) {
-            Some((filter, source)) => Some(Late {
-                morselizer: source.create_morselizer(object_store, base_config, partition)?,
-                filter,
-                schema: Arc::clone(self.table_schema().table_schema()),
-            }),
+        let opening = self.opening(base_config);
+        let morselizer = |source: &dyn FileSource| {
+            source.create_morselizer(Arc::clone(&object_store), base_config, partition)
+        };
+        let Some(source) = self.inner.downcast_ref::<ParquetSource>() else {
+            let (inner, late) = (morselizer(self.inner.as_ref())?, None);
+            return Ok(Box::new(NamingMorselizer { inner, late, opening }));
+        };
+        let reading = |wanted: Option<&Wanted>| match (&opening, wanted) {
+            (Some(opening), Some(wanted)) => {
+                let readers = Arc::new(self.readers.ahead(wanted, opening));
+                source.clone().with_parquet_file_reader_factory(readers)
+            }
+            _ => source.clone(),
+        };
+        let inner = morselizer(&reading(opening.as_ref().map(|opening| &opening.whole)))?;
+        let late = match self.row_filter() {
+            Some(filter) => {
+                let source = reading(opening.as_ref().and_then(|opening| opening.late.as_ref()));
+                Some(Late {
+                    morselizer: morselizer(&source.with_pushdown_filters(true))?,
+                    filter,
+                    schema: Arc::clone(self.table_schema().table_schema()),
+                })
+            }
             None => None,
         };
-        Ok(Box::new(NamingMorselizer { inner, late }))
+        Ok(Box::new(NamingMorselizer { inner, late, opening }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -179,7 +212,7 @@ impl FileSource for NamingSource {
                 Arc::new(Self {
                     inner,
                     may_filter_rows: self.may_filter_rows && for_rows,
-                    readers: self.readers.clone(),
+                    ..self.clone()
                 }) as Arc<dyn FileSource>
             }),
         })
@@ -312,6 +345,7 @@ fn is_plain(node: &dyn PhysicalExpr) -> bool {
 struct NamingMorselizer {
     inner: Box<dyn Morselizer>,
     late: Option<Late>,
+    opening: Option<Arc<Opening>>,
 }
 
 /// What reads the files of which few rows pass.
@@ -325,6 +359,9 @@ struct Late {
 impl Morselizer for NamingMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
         let location = file.object_meta.location.clone();
+        if let Some(opening) = &self.opening {
+            opening.opens();
+        }
         let is_selective =
             |late: &&Late| late::is_selective(&late.filter, &late.schema, file.statistics.as_deref());
         let late = self.late.as_ref().filter(is_selective);

@@ -40,8 +40,20 @@ fn file() -> Vec<u8> {
 
 /// A session over the file in one partition; its footer has been read.
 async fn session(store: &Arc<Swapping>, config: SessionConfig) -> SessionContext {
+    session_over(store, vec![file()], config, 1).await
+}
+
+/// A session over these files.
+async fn session_over(
+    store: &Arc<Swapping>,
+    files: Vec<Vec<u8>>,
+    config: SessionConfig,
+    partitions: usize,
+) -> SessionContext {
     let lake = Lake::keeping(Arc::clone(store) as _, 0);
-    lake.put("t/0.parquet", file()).await;
+    for (index, file) in files.into_iter().enumerate() {
+        lake.put(&format!("t/{index:03}.parquet"), file).await;
+    }
     let session = lake.session_with(&["t"], config).await;
     let state = session.state_ref();
     state
@@ -49,8 +61,22 @@ async fn session(store: &Arc<Swapping>, config: SessionConfig) -> SessionContext
         .config_mut()
         .options_mut()
         .execution
-        .target_partitions = 1;
+        .target_partitions = partitions;
     session
+}
+
+/// So many files of one row group each, with ids that grow from file to file.
+fn files(count: i64) -> Vec<Vec<u8>> {
+    let file = |index: i64| {
+        let ids = Int64Array::from_iter_values(index * 100..(index + 1) * 100);
+        let numbers = Int64Array::from_iter_values((0..100).map(|number| (number + index) % 7));
+        let batch = RecordBatch::try_from_iter([
+            ("id", Arc::new(ids) as ArrayRef),
+            ("number", Arc::new(numbers) as ArrayRef),
+        ]);
+        parquet(&batch.unwrap(), WriterProperties::builder().build())
+    };
+    (0..count).map(file).collect()
 }
 
 fn counting() -> Arc<Swapping> {
@@ -89,6 +115,58 @@ async fn row_groups_come_while_one_is_decoded() {
     }
     assert_eq!(rows, GROUPS * GROUP_ROWS);
     assert_eq!(store.counts().0, before + 5);
+}
+
+#[tokio::test]
+async fn the_next_file_comes_while_one_is_decoded() {
+    let store = counting();
+    let session = session_over(&store, files(5), SessionConfig::new(), 1).await;
+    let (before, _) = store.counts();
+    let frame = session.sql("SELECT id, number FROM t").await.unwrap();
+    let mut stream = frame.execute_stream().await.unwrap();
+    for reads in [2, 3, 4, 5, 5] {
+        assert_eq!(stream.next().await.unwrap().unwrap().num_rows(), 100);
+        assert_eq!(settles(&store, before + reads).await, before + reads);
+    }
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn of_many_files_each_is_read_once() {
+    // Of more than 128 files not all footers are known when the query is planned.
+    for (count, sql, rows, requests) in [
+        (40, "SELECT id, number FROM t", 4_000, 40),
+        (
+            40,
+            "SELECT id, number FROM t WHERE id < 1000 OR id >= 3900",
+            1_100,
+            11,
+        ),
+        (40, "SELECT id, number FROM t WHERE id = 3950", 1, 1),
+        (200, "SELECT id, number FROM t", 20_000, 200 + 72),
+        (
+            200,
+            "SELECT id, number FROM t WHERE id >= 100 AND id < 200",
+            100,
+            72 + 1,
+        ),
+    ] {
+        for partitions in [1, 3] {
+            for config in [SessionConfig::new(), row_filters()] {
+                let store = counting();
+                let session = session_over(&store, files(count), config, partitions).await;
+                let (before, _) = store.counts();
+                let (found, counted) = counted(&session, sql, "number").await;
+                assert_eq!(found.len(), rows, "{sql}");
+                assert_eq!(
+                    store.counts().0 - before,
+                    requests,
+                    "{sql} {partitions}: {counted:?}"
+                );
+                assert_eq!(counted.requests, requests, "{sql} {partitions}: {counted:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
