@@ -3,9 +3,10 @@
 //! Every range is read from the version of the file that was listed, or the read fails: the ETag is sent with the
 //! request *and* compared with the answer's, since not every store honours `If-Match`.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -47,6 +48,25 @@ pub(crate) struct FileStore {
     listings: BoundedCache<TablePlace, (Instant, Arc<Listing>)>,
     footers: BoundedCache<FileVersion, Arc<Footer>>,
     ranges: RangeCache,
+    asking: Asking,
+}
+
+/// The versions of files that the store is being asked for.
+#[derive(Debug, Default)]
+struct Asking(Mutex<HashMap<FileVersion, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Asking {
+    /// What is held by whoever asks for `version`.
+    fn of(&self, version: &FileVersion) -> Arc<tokio::sync::Mutex<()>> {
+        let mut asking = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = asking.get(version).and_then(Weak::upgrade) {
+            return known;
+        }
+        asking.retain(|_, asking| asking.strong_count() > 0);
+        let new = Arc::default();
+        asking.insert(version.clone(), Arc::downgrade(&new));
+        new
+    }
 }
 
 /// The identity of one version of one file.
@@ -101,6 +121,7 @@ impl FileStore {
             listings: BoundedCache::new(LISTING_CACHE_BYTES_MAX),
             footers: BoundedCache::new(FOOTER_CACHE_BYTES_MAX),
             ranges: RangeCache::new(ranges_bytes),
+            asking: Asking::default(),
         }
     }
 
@@ -145,6 +166,23 @@ impl FileStore {
         let entry = (Instant::now(), Arc::clone(&listing));
         self.listings.insert(place.clone(), entry, listing.memory_bytes());
         Ok(listing)
+    }
+
+    /// Remembers that `place`, a folder without folders, had `objects` at `listed`; nothing that the table's own listing would
+    /// not take.
+    pub(crate) fn remember(&self, place: TablePlace, objects: Vec<ObjectMeta>, listed: Instant) {
+        // Links are looked at with the table.
+        if self.local_root.is_some() {
+            return;
+        }
+        if let Ok(fresh) = Listing::of_objects(self, &place, objects) {
+            let listing = match self.listings.get(&place) {
+                Some((_, old)) if *old == fresh => old,
+                _ => Arc::new(fresh),
+            };
+            let bytes = listing.memory_bytes();
+            self.listings.insert(place, (listed, listing), bytes);
+        }
     }
 
     /// The footer of `file`, from the cache or read now.
@@ -256,6 +294,12 @@ impl FileStore {
         metrics: Option<&ReadMetrics>,
     ) -> Result<()> {
         let version = FileVersion::of(file);
+        if self.ranges.is_seen(&version, since) {
+            return Ok(());
+        }
+        // Who asks meanwhile wants the same answer.
+        let asking = self.asking.of(&version);
+        let _asking = asking.lock().await;
         if self.ranges.is_seen(&version, since) {
             return Ok(());
         }

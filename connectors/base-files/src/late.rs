@@ -13,7 +13,8 @@ use datafusion::common::{ScalarValue, Statistics};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, Literal};
-use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
+
+use crate::snapshots::Snapshots;
 
 /// The largest share of rows for which skipping the others is worth it: measured with TPC-H's 22 queries.
 const SHARE_MAX: f64 = 0.005;
@@ -23,16 +24,10 @@ const LISTED_MAX: usize = 20_000;
 const EQUALITY_SHARE: f64 = 0.2;
 
 /// Whether few enough rows of a file with `statistics`, over the columns of `schema`, are expected to pass `predicate`.
-pub(crate) fn is_selective(
-    predicate: &Arc<dyn PhysicalExpr>,
-    schema: &Schema,
-    statistics: Option<&Statistics>,
-) -> bool {
-    let Ok(predicate) = snapshot_physical_expr(Arc::clone(predicate)) else {
-        return false;
-    };
+pub(crate) fn is_selective(predicate: &Snapshots, schema: &Schema, statistics: Option<&Statistics>) -> bool {
     let bounds = Bounds { schema, statistics };
-    bounds.share(&predicate) <= SHARE_MAX
+    let share = predicate.now().map(|predicate| bounds.share(&predicate));
+    share.is_some_and(|share| share <= SHARE_MAX)
 }
 
 struct Bounds<'a> {
@@ -323,7 +318,9 @@ mod tests {
     #[test]
     fn few_rows_are_worth_it() {
         let (schema, statistics) = (schema(), statistics());
-        let selective = |expr: &Arc<dyn PhysicalExpr>, statistics| is_selective(expr, &schema, statistics);
+        let selective = |expr: &Arc<dyn PhysicalExpr>, statistics| {
+            is_selective(&Snapshots::new(Arc::clone(expr)), &schema, statistics)
+        };
         let one = compare("key", Operator::Eq, 7_i64.into());
         assert!(selective(&one, Some(&statistics)));
         assert!(!selective(&one, None));

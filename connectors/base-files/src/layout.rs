@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Instant;
 
 use causeway_spi::{ConnectorError, ErrorKind, Result};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -152,12 +153,18 @@ impl Layout {
 }
 
 async fn classify(files: &FileStore, folder: &Path) -> Result<Folder> {
+    let listed = Instant::now();
     let content = list_folder(files, Some(folder)).await?;
     let names: Vec<String> = content.common_prefixes.iter().map(name_of).collect();
     let has_data = content.objects.iter().any(|file| {
         let name = name_of(&file.location);
         format_of(&name).is_some() && !is_hidden(&name)
     });
+    if has_data && names.is_empty() {
+        let root = TableRoot::Folder(folder.clone());
+        files.remember(TablePlace { root, format: None }, content.objects, listed);
+        return Ok(Folder::Table);
+    }
     if has_data || names.iter().any(|name| name.contains('=') && !is_hidden(name)) {
         return Ok(Folder::Table);
     }

@@ -36,6 +36,7 @@ mod read_ahead;
 mod reader;
 mod sample;
 mod schema;
+mod snapshots;
 mod source;
 mod splits;
 mod statistics;

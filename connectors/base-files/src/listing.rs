@@ -24,6 +24,28 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// Of the data files `found` of a table. Errors: their names do not say what they hold, or not the same.
+    fn of(files: &FileStore, place: &TablePlace, mut found: Vec<ObjectMeta>) -> Result<Self> {
+        found.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+        let format = common_format(files, place, &found)?;
+        Ok(Self { files: found, format })
+    }
+
+    /// Of a table that is a folder without folders, which has `objects`.
+    pub(crate) fn of_objects(
+        files: &FileStore,
+        place: &TablePlace,
+        objects: Vec<ObjectMeta>,
+    ) -> Result<Self> {
+        let mut found = Vec::with_capacity(objects.len());
+        for file in objects {
+            if is_data(files, place, &file)? {
+                found.push(file);
+            }
+        }
+        Self::of(files, place, found)
+    }
+
     /// About what it takes in the cache.
     pub(crate) fn memory_bytes(&self) -> usize {
         let file = |file: &ObjectMeta| file.location.as_ref().len() + 192;
@@ -125,9 +147,7 @@ pub(crate) async fn list(files: &FileStore, place: &TablePlace) -> Result<Listin
             Err(error) => return Err(failed(error)),
         }
     }
-    found.sort_unstable_by(|a, b| a.location.cmp(&b.location));
-    let format = common_format(files, place, &found)?;
-    Ok(Listing { files: found, format })
+    Listing::of(files, place, found)
 }
 
 /// `file` under the name it was asked by: a store below a prefix answers with its own.

@@ -2,7 +2,7 @@
 //!
 //! A partition opens a file when it has read the one before, and waits for the store again. Which files are opened is known,
 //! if not by which partition: all partitions take them from one list. So whoever comes to the end of a file begins the next
-//! one that nobody has begun: with its footer if that is not known, else with the first row group that its bounds do
+//! ones that nobody has begun: with the footer if that is not known, else with the first row group that the bounds do
 //! not leave out.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,16 +76,19 @@ impl Opening {
         state.opened += 1;
         state.begun = state.begun.max(state.opened);
         // Those that were left out when they were opened.
-        let passed = state.opened.saturating_sub(2 * self.partitions);
+        let passed = state.opened.saturating_sub(4 * self.partitions);
         state.footers.retain(|(place, _)| *place >= passed);
         state.row_groups.retain(|(place, _)| *place >= passed);
     }
 
-    /// Begins the next file that nobody has begun, for a partition that counts into `metrics`.
-    pub(crate) fn begin_next(&self, metrics: &ReadMetrics) {
+    /// Begins the next files that nobody has begun, up to `count` for each partition, for one that counts into `metrics`.
+    pub(crate) fn begin_next(&self, count: usize, metrics: &ReadMetrics) {
         for _ in 0..PASSED_OVER_MAX {
             let place = {
                 let mut state = self.lock();
+                if state.begun - state.opened >= count * self.partitions {
+                    return;
+                }
                 state.begun += 1;
                 state.begun - 1
             };
@@ -96,7 +99,7 @@ impl Opening {
             let Some(footer) = reads.cached_footer() else {
                 let task = SpawnedTask::spawn(reads.footer(metrics.clone()));
                 self.lock().footers.push((place, task));
-                return;
+                continue;
             };
             let wanted = self.wanted(file).clone();
             let Some(mut ahead) = ReadAhead::of(&footer, file.range.as_ref(), wanted) else {
@@ -107,7 +110,6 @@ impl Opening {
                 ahead.begin(due, SpawnedTask::spawn(fetch));
             }
             self.lock().row_groups.push((place, ahead));
-            return;
         }
     }
 

@@ -24,13 +24,13 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::{
     collect_columns, conjunction_opt, reassign_expr_columns, split_conjunction,
 };
-use datafusion::physical_expr_common::physical_expr::{snapshot_generation, snapshot_physical_expr};
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion_datasource::FileRange;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use crate::footer::Footer;
+use crate::snapshots::Snapshots;
 
 /// Row groups that are under way beside the one that is decoded, when the scan has come that far.
 const GROUPS_AHEAD_MAX: usize = 4;
@@ -43,7 +43,7 @@ const MEMORY_SHARE: usize = 2;
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     /// The scan's filter over `schema`, the table's.
-    pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
+    pub(crate) filter: Option<Arc<Snapshots>>,
     pub(crate) schema: SchemaRef,
     /// Where what is fetched ahead is accounted for.
     memory: Arc<dyn MemoryPool>,
@@ -250,7 +250,7 @@ impl ReadAhead {
     }
 
     /// How many row groups should be under way beside the one that is read.
-    fn groups_ahead(&self) -> usize {
+    pub(crate) fn groups_ahead(&self) -> usize {
         self.wanted.learned.lock().groups.min(GROUPS_AHEAD_MAX)
     }
 
@@ -366,7 +366,7 @@ impl Begun {
 impl Wanted {
     /// The row groups that `filter` over `schema`, the table's, leaves; what is fetched ahead is accounted for in `memory`.
     pub(crate) fn new(
-        filter: Option<Arc<dyn PhysicalExpr>>,
+        filter: Option<Arc<Snapshots>>,
         schema: SchemaRef,
         memory: Arc<dyn MemoryPool>,
     ) -> Self {
@@ -388,12 +388,12 @@ impl Wanted {
 
     /// Grows when the filter changes.
     fn generation(&self) -> u64 {
-        self.filter.as_ref().map_or(0, snapshot_generation)
+        self.filter.as_ref().map_or(0, |filter| filter.generation())
     }
 
     /// The part of the filter over `columns`, a file's, that have the table's types there.
     fn predicate(&self, columns: &SchemaRef) -> Option<Arc<PruningPredicate>> {
-        let filter = snapshot_physical_expr(Arc::clone(self.filter.as_ref()?)).ok()?;
+        let filter = self.filter.as_ref()?.now()?;
         let is_there = |part: &&Arc<dyn PhysicalExpr>| {
             collect_columns(part).iter().all(|column| {
                 let (here, there) = (

@@ -28,6 +28,9 @@ use crate::opening::Opening;
 use crate::read_ahead::{ReadAhead, Wanted};
 use crate::schema::check_fits;
 
+/// Files for each partition that are under way beside the one that is read, when the scan has come that far.
+const FILES_AHEAD_MAX: usize = 2;
+
 /// What the readers of one scan have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct ScanReads {
@@ -129,7 +132,6 @@ struct GuardedReader {
     metrics_set: ExecutionPlanMetricsSet,
     /// Registered at the first request: a pruned file costs no counters.
     metrics: Option<ReadMetrics>,
-    /// What comes after this file is begun once.
     ahead: Option<Ahead>,
     row_groups: Option<ReadAhead>,
 }
@@ -198,10 +200,9 @@ impl GuardedReader {
             let fetch = self.reads.clone().ranges(due.ranges.clone(), metrics.clone());
             row_groups.begin(due, SpawnedTask::spawn(fetch));
         }
-        if row_groups.ends_soon()
-            && let Some(ahead) = self.ahead.take()
-        {
-            ahead.opening.begin_next(&metrics);
+        if let (true, Some(ahead)) = (row_groups.ends_soon(), &self.ahead) {
+            let files = row_groups.groups_ahead().min(FILES_AHEAD_MAX);
+            ahead.opening.begin_next(files, &metrics);
         }
         let (mut found, missing) = try_join(row_groups.take(&ranges), missing).await?;
         let places = found.iter_mut().filter(|found| found.is_none());

@@ -42,6 +42,7 @@ use crate::late;
 use crate::opening::Opening;
 use crate::read_ahead::Wanted;
 use crate::reader::{GuardedReaderFactory, ScanReads};
+use crate::snapshots::Snapshots;
 
 /// Wraps the Parquet source of one scan.
 #[derive(Clone)]
@@ -96,7 +97,8 @@ impl NamingSource {
         let mut execution = self.execution.lock().unwrap_or_else(PoisonError::into_inner);
         let opening = execution.upgrade().unwrap_or_else(|| {
             let schema = Arc::clone(self.table_schema().table_schema());
-            let whole = Wanted::new(self.inner.filter(), schema, Arc::clone(&self.memory));
+            let filter = self.inner.filter().map(|filter| Arc::new(Snapshots::new(filter)));
+            let whole = Wanted::new(filter, schema, Arc::clone(&self.memory));
             let late = self.row_filter().map(|_| whole.of_others());
             Arc::new(Opening::new(self.scan.clone(), config, whole, late))
         });
@@ -143,7 +145,7 @@ impl FileSource for NamingSource {
                 let source = reading(opening.as_ref().and_then(|opening| opening.late.as_ref()));
                 Some(Late {
                     morselizer: morselizer(&source.with_pushdown_filters(true))?,
-                    filter,
+                    filter: Snapshots::new(filter),
                     schema: Arc::clone(self.table_schema().table_schema()),
                 })
             }
@@ -352,7 +354,7 @@ struct NamingMorselizer {
 #[derive(Debug)]
 struct Late {
     morselizer: Box<dyn Morselizer>,
-    filter: Arc<dyn PhysicalExpr>,
+    filter: Snapshots,
     schema: SchemaRef,
 }
 

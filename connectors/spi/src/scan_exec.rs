@@ -239,6 +239,19 @@ impl ScanExec {
         self.lookup().map_or(f64::INFINITY, cost)
     }
 
+    /// Most keys of any of [`Lookup::keys`] whose lookups cost no more than the scan; where nothing is known of it, any number.
+    pub(crate) fn keys_max(&self) -> usize {
+        let keys = self.lookup().map_or(0, |lookup| lookup.keys().len());
+        let most = (0..keys).map(|key| self.keys_max_of(key));
+        most.max().unwrap_or(0)
+    }
+
+    /// The same of `key` alone.
+    pub(crate) fn keys_max_of(&self, key: usize) -> usize {
+        let rows = self.estimated_rows();
+        rows.map_or(usize::MAX, |rows| divided(rows, self.key_cost_rows(key)))
+    }
+
     /// The same leaf, to which a join above may hand keys for `key` of [`Lookup::keys`].
     pub(crate) fn offering(&self, key: usize) -> Self {
         Self {
@@ -304,8 +317,11 @@ impl ScanExec {
     }
 }
 
-/// What looking up one of `key` costs in rows of a scan that gives `rows`: what the source says, and each row beyond the first
-/// that a key is expected to find. A column whose values nobody has counted is believed to tell rows apart.
+/// What a row that a key finds beside others costs, in rows of a scan: an index leads to each by itself.
+const FOUND_ROW_COST: f64 = 2.0;
+
+/// What looking up one of `key` costs in rows of a scan that gives `rows`: what the source says, and what each row beyond the
+/// first does that a key is expected to find. A column whose values nobody has counted is believed to tell rows apart.
 fn key_cost_rows(lookup: &dyn Lookup, key: usize, table: &TableStatistics, rows: Option<usize>) -> f64 {
     let columns = lookup.keys().get(key).into_iter().flatten();
     let values = columns.filter_map(|&column| table.columns.get(column)?.distinct);
@@ -313,7 +329,7 @@ fn key_cost_rows(lookup: &dyn Lookup, key: usize, table: &TableStatistics, rows:
         (Some(rows), Some(values)) => count(rows) / number(values),
         _ => 1.0,
     };
-    lookup.key_cost_rows() + (found - 1.0).max(0.0)
+    lookup.key_cost_rows() + FOUND_ROW_COST * (found - 1.0).max(0.0)
 }
 
 #[expect(
@@ -322,6 +338,16 @@ fn key_cost_rows(lookup: &dyn Lookup, key: usize, table: &TableStatistics, rows:
 )]
 fn number(value: u64) -> f64 {
     value as f64
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate; `as` saturates"
+)]
+fn divided(rows: usize, cost: f64) -> usize {
+    (rows as f64 / cost.max(f64::MIN_POSITIVE)) as usize
 }
 
 fn count(rows: usize) -> f64 {

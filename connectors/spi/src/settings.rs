@@ -96,16 +96,15 @@ const FILE_KEYS_MAX: usize = 1_000;
 /// Bounds the lists of keys that the joins of `plan` hand over by what its leaves can use; `options` are those that it will
 /// run with.
 ///
-/// A list of as many keys as a table has rows is no better than a scan; and files are filtered faster by the join's own
-/// hash table, which they get when there is no list. Without a leaf that looks up, lists are short.
+/// More keys than are looked up are no use to a leaf; and files are filtered faster by the join's own hash table, which they
+/// get when there is no list. Without a leaf that looks up, lists are short.
 pub fn bound_key_lists(options: &mut ConfigOptions, plan: &Arc<dyn ExecutionPlan>) {
     let mut keys_max = 0;
     let walked = plan.apply(|node| {
         if let Some(leaf) = node.downcast_ref::<ScanExec>()
             && !leaf.lookup_columns().is_empty()
         {
-            let rows = leaf.estimated_rows().unwrap_or(LOOKUP_KEYS_MAX);
-            keys_max = keys_max.max(rows.clamp(LOOKUP_KEYS_LEAST, LOOKUP_KEYS_MAX));
+            keys_max = keys_max.max(leaf.keys_max().clamp(LOOKUP_KEYS_LEAST, LOOKUP_KEYS_MAX));
         }
         Ok(TreeNodeRecursion::Continue)
     });

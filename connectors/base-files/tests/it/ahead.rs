@@ -124,7 +124,8 @@ async fn the_next_file_comes_while_one_is_decoded() {
     let (before, _) = store.counts();
     let frame = session.sql("SELECT id, number FROM t").await.unwrap();
     let mut stream = frame.execute_stream().await.unwrap();
-    for reads in [2, 3, 4, 5, 5] {
+    // One more at first, then two.
+    for reads in [2, 4, 5, 5, 5] {
         assert_eq!(stream.next().await.unwrap().unwrap().num_rows(), 100);
         assert_eq!(settles(&store, before + reads).await, before + reads);
     }

@@ -1,6 +1,7 @@
 //! What has been read is not read again, as long as it is the same version of the file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use causeway_spi::{Connector, ErrorKind};
@@ -64,6 +65,25 @@ async fn the_same_ranges_are_read_once() {
     let session = lake.session(&["t"]).await;
     let (third, again) = counted(&session, sql, "name").await;
     assert_eq!((third, again.bytes), (first, cold.bytes));
+}
+
+#[tokio::test]
+async fn several_who_ask_at_once_are_one_request() {
+    let store = Swapping::counting(Arc::new(InMemory::new())).slow(Duration::from_millis(30));
+    let store = Arc::new(store);
+    let lake = Lake::keeping(Arc::clone(&store) as _, 64 << 20);
+    for number in 0..3 {
+        lake.put(&format!("t/{number}.parquet"), file(number * ROWS))
+            .await;
+    }
+    let session = lake.session(&["t"]).await;
+    let sql = "SELECT sum(id), min(name), count(*) FROM t WHERE id >= 0";
+    let (first, _) = counted(&session, sql, "name").await;
+    let (asked, _) = store.counts();
+    let (second, warm) = counted(&session, sql, "name").await;
+    assert_eq!(first, second);
+    assert_eq!((warm.requests, warm.bytes), (3, 0), "{warm:?}");
+    assert_eq!(store.counts().0, asked + 3);
 }
 
 #[tokio::test]

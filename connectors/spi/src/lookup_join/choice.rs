@@ -46,7 +46,7 @@ pub(super) fn worth_looking(join: &HashJoinExec, inner: &Inner) -> Result<Option
     let Some(leaf) = inner.leaf() else {
         return Ok(None);
     };
-    let (rows, keys_max) = (leaf.estimated_rows(), keys_max(leaf, inner.key));
+    let (rows, keys_max) = (leaf.estimated_rows(), leaf.keys_max_of(inner.key));
     if rows.is_some_and(|rows| rows < leaf.settings().lookup_joins.scan_rows) {
         return Ok(None);
     }
@@ -65,13 +65,6 @@ pub(super) fn worth_looking(join: &HashJoinExec, inner: &Inner) -> Result<Option
         Uses::Nothing => false,
     };
     Ok((!waits_for_inner).then_some(keys_max))
-}
-
-/// Most of `key` whose lookups cost no more than the scan of `leaf`; where nothing is known of it, any number.
-pub(super) fn keys_max(leaf: &ScanExec, key: usize) -> usize {
-    let cost = leaf.key_cost_rows(key);
-    leaf.estimated_rows()
-        .map_or(usize::MAX, |rows| divided(rows, cost))
 }
 
 /// Whether all rows of `leaf` may be kept in memory; not where nothing is known of them.
@@ -111,14 +104,4 @@ fn uses_of(outer: &Arc<dyn ExecutionPlan>, filters: &[Arc<dyn PhysicalExpr>]) ->
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(uses)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an estimate; `as` saturates"
-)]
-fn divided(rows: usize, cost: f64) -> usize {
-    (rows as f64 / cost.max(f64::MIN_POSITIVE)) as usize
 }

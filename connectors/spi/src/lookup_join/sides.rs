@@ -14,7 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
-use super::choice::{fits, keys_max};
+use super::choice::fits;
 use super::inner::Inner;
 use super::may_look;
 
@@ -67,7 +67,7 @@ fn streamed(join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         return Ok(None);
     };
     let limits = &leaf.settings().lookup_joins;
-    let is_too_long_a_list = rows > limits.list_keys && rows <= keys_max(leaf, inner.key);
+    let is_too_long_a_list = rows > limits.list_keys && rows <= leaf.keys_max_of(inner.key);
     let is_too_large = bytes.is_some_and(|bytes| bytes > limits.inner_bytes) && !fits(leaf);
     match is_too_long_a_list || is_too_large {
         true => join.swap_inputs(*join.partition_mode()).map(Some),
