@@ -496,25 +496,35 @@ mod tests {
     #[test]
     fn close_ranges_are_one_request_and_large_ones_are_not() {
         const MIB: u64 = 1 << 20;
-        for (ranges, requests) in [
-            (vec![], vec![]),
-            (vec![5..9, 0..4], vec![0..9]),
-            (vec![0..4, 0..4, 2..3], vec![0..4]),
-            (vec![0..4, 4 + MIB / 2..9 + MIB / 2], vec![0..9 + MIB / 2]),
+        type Places<'a> = &'a [(u64, u64)];
+        let cases: [(Places<'_>, Places<'_>); 7] = [
+            (&[], &[]),
+            (&[(5, 9), (0, 4)], &[(0, 9)]),
+            (&[(0, 4), (0, 4), (2, 3)], &[(0, 4)]),
+            (&[(0, 4), (4 + MIB / 2, 9 + MIB / 2)], &[(0, 9 + MIB / 2)]),
             (
-                vec![0..4, 5 + MIB / 2..9 + MIB / 2],
-                vec![0..4, 5 + MIB / 2..9 + MIB / 2],
+                &[(0, 4), (5 + MIB / 2, 9 + MIB / 2)],
+                &[(0, 4), (5 + MIB / 2, 9 + MIB / 2)],
             ),
             (
-                vec![0..5 * MIB, 5 * MIB..7 * MIB, 7 * MIB..9 * MIB, 9 * MIB..30 * MIB],
-                vec![0..7 * MIB, 7 * MIB..9 * MIB, 9 * MIB..30 * MIB],
+                &[
+                    (0, 5 * MIB),
+                    (5 * MIB, 7 * MIB),
+                    (7 * MIB, 9 * MIB),
+                    (9 * MIB, 30 * MIB),
+                ],
+                &[(0, 7 * MIB), (7 * MIB, 9 * MIB), (9 * MIB, 30 * MIB)],
             ),
             // One in the other, and one beyond it.
             (
-                vec![0..20 * MIB, 1..2, 3..21 * MIB],
-                vec![0..20 * MIB, 3..21 * MIB],
+                &[(0, 20 * MIB), (1, 2), (3, 21 * MIB)],
+                &[(0, 20 * MIB), (3, 21 * MIB)],
             ),
-        ] {
+        ];
+        let all =
+            |pairs: &[(u64, u64)]| -> Vec<Range<u64>> { pairs.iter().map(|&(from, to)| from..to).collect() };
+        for (ranges, requests) in cases {
+            let (ranges, requests) = (all(ranges), all(requests));
             assert_eq!(coalesced(&ranges), requests, "{ranges:?}");
             for range in &ranges {
                 assert!(
