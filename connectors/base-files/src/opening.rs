@@ -95,6 +95,9 @@ impl Opening {
             let Some(file) = self.order.get(place) else {
                 return;
             };
+            if self.whole.leaves_out(file) {
+                continue;
+            }
             let reads = self.reads.file(file.object_meta.clone());
             let Some(footer) = reads.cached_footer() else {
                 let task = SpawnedTask::spawn(reads.footer(metrics.clone()));

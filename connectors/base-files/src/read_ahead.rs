@@ -8,7 +8,7 @@
 //! their way: one at first, a few when the scan has come some way, nothing of one that bounds leave out, and nothing
 //! where a limit ends the scan.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,14 +16,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use causeway_spi::{ConnectorError, ErrorKind, Result};
+use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::{ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileMetrics;
 use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccessPlanFilter};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr::simplifier::PhysicalExprSimplifier;
 use datafusion::physical_expr::utils::{
     collect_columns, conjunction_opt, reassign_expr_columns, split_conjunction,
 };
+use datafusion::physical_expr_adapter::replace_columns_with_literals;
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion_datasource::FileRange;
@@ -389,6 +395,34 @@ impl Wanted {
     /// Grows when the filter changes.
     fn generation(&self) -> u64 {
         self.filter.as_ref().map_or(0, |filter| filter.generation())
+    }
+
+    /// Whether the values of its folders, or its bounds, leave `file` out: then it is not opened either.
+    pub(crate) fn leaves_out(&self, file: &PartitionedFile) -> bool {
+        let fields = self.schema.fields();
+        let folders = fields.iter().skip(fields.len() - file.partition_values.len());
+        let folders = folders.map(|field| field.name().as_str());
+        let values: HashMap<&str, &ScalarValue> = folders.zip(&file.partition_values).collect();
+        let Some(filter) = self.filter.as_ref().and_then(|filter| filter.now()) else {
+            return false;
+        };
+        let known = replace_columns_with_literals(filter, &values);
+        let Ok(filter) = known.and_then(|known| PhysicalExprSimplifier::new(&self.schema).simplify(known))
+        else {
+            return false;
+        };
+        if let Some(literal) = filter.downcast_ref::<Literal>() {
+            return *literal.value() != ScalarValue::Boolean(Some(true));
+        }
+        let builder = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema));
+        let Some(predicate) = builder.build(filter) else {
+            return false;
+        };
+        let unknown = || Arc::new(Statistics::new_unknown(&self.schema));
+        let statistics = file.statistics.clone().unwrap_or_else(unknown);
+        let statistics = PrunableStatistics::new(vec![statistics], Arc::clone(&self.schema));
+        let kept = predicate.prune(&statistics);
+        kept.is_ok_and(|kept| kept.iter().all(|kept| !kept))
     }
 
     /// The part of the filter over `columns`, a file's, that have the table's types there.
