@@ -43,6 +43,7 @@ impl Listing {
                 found.push(file);
             }
         }
+        check_count(files, place, &found)?;
         Self::of(files, place, found)
     }
 
@@ -127,13 +128,7 @@ pub(crate) async fn list(files: &FileStore, place: &TablePlace) -> Result<Listin
             if is_data(files, place, &file)? {
                 found.push(file);
             }
-            if found.len() > FILES_MAX {
-                let message = format!(
-                    "{root} of catalog {} has more than {FILES_MAX} files",
-                    files.catalog()
-                );
-                return Err(ConnectorError::new(ErrorKind::LimitExceeded, message));
-            }
+            check_count(files, place, &found)?;
         }
     }
     if let TableRoot::Place(location) = root
@@ -148,6 +143,15 @@ pub(crate) async fn list(files: &FileStore, place: &TablePlace) -> Result<Listin
         }
     }
     Listing::of(files, place, found)
+}
+
+fn check_count(files: &FileStore, place: &TablePlace, found: &[ObjectMeta]) -> Result<()> {
+    if found.len() <= FILES_MAX {
+        return Ok(());
+    }
+    let (root, catalog) = (&place.root, files.catalog());
+    let message = format!("{root} of catalog {catalog} has more than {FILES_MAX} files");
+    Err(ConnectorError::new(ErrorKind::LimitExceeded, message))
 }
 
 /// `file` under the name it was asked by: a store below a prefix answers with its own.

@@ -4,6 +4,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::logical_expr::{Expr, Operator};
 
+use crate::connector::Lookup;
 use crate::filter::Filter;
 use crate::scan::Scan;
 use crate::statistics::{SourceEstimate, TableStatistics};
@@ -14,6 +15,8 @@ const EQUALITY_SHARE: f64 = 0.1;
 const RANGE_SHARE: f64 = 0.33;
 /// Share of rows assumed for a condition that says nothing.
 const DEFAULT_SHARE: f64 = 0.5;
+/// What a row that a key finds beside others costs, in rows of a scan: an index leads to each by itself.
+const FOUND_ROW_COST: f64 = 2.0;
 
 /// The statistics of `scan`'s output, by what its source expects where that is known. Unknown rows stay unknown.
 pub(crate) fn scan_statistics(
@@ -63,6 +66,38 @@ fn source_rows(table: &TableStatistics, scan: &Scan, source: &SourceEstimate) ->
     let shares = others.map(|filter| share(filter.filter.expr(), table, scan));
     let rows = scale(source.rows, shares.product());
     scan.limit.map_or(rows, |limit| rows.min(limit))
+}
+
+/// What looking up one of `key` costs in rows of a scan that gives `rows`: what the source says, and what each row beyond the
+/// first does that a key is expected to find. A column whose values nobody has counted is believed to tell rows apart.
+pub(crate) fn key_cost_rows(
+    lookup: &dyn Lookup,
+    key: usize,
+    table: &TableStatistics,
+    rows: Option<usize>,
+) -> f64 {
+    let columns = lookup.keys().get(key).into_iter().flatten();
+    let values = columns.filter_map(|&column| distinct(table, column)).max();
+    let found = match rows.zip(values) {
+        Some((rows, values)) => count(rows) / u64_to_f64(values),
+        None => 1.0,
+    };
+    lookup.key_cost_rows() + FOUND_ROW_COST * (found - 1.0).max(0.0)
+}
+
+/// How many keys that cost `key_cost` rows each cost as much as the scan of `rows`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate; `as` saturates"
+)]
+pub(crate) fn keys_worth(rows: usize, key_cost: f64) -> usize {
+    (count(rows) / key_cost.max(f64::MIN_POSITIVE)) as usize
+}
+
+/// `rows` as what costs are computed of.
+pub(crate) fn count(rows: usize) -> f64 {
+    u64_to_f64(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
 /// The part of a row's bytes that is in the projected columns: types of fixed width take theirs, the others share the

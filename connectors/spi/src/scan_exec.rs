@@ -36,7 +36,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::connector::{Lookup, Table};
 use crate::dynamic_keys::{KeySet, join_keys};
 use crate::error::{ConnectorError, ErrorKind, Result};
-use crate::estimate::scan_statistics;
+use crate::estimate::{count, key_cost_rows, keys_worth, scan_statistics};
 use crate::scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, Split};
 use crate::settings::ScanSettings;
 use crate::statistics::TableStatistics;
@@ -249,7 +249,7 @@ impl ScanExec {
     /// The same of `key` alone.
     pub(crate) fn keys_max_of(&self, key: usize) -> usize {
         let rows = self.estimated_rows();
-        rows.map_or(usize::MAX, |rows| divided(rows, self.key_cost_rows(key)))
+        rows.map_or(usize::MAX, |rows| keys_worth(rows, self.key_cost_rows(key)))
     }
 
     /// The same leaf, to which a join above may hand keys for `key` of [`Lookup::keys`].
@@ -315,43 +315,6 @@ impl ScanExec {
             false => self.settings.source_timeout,
         }
     }
-}
-
-/// What a row that a key finds beside others costs, in rows of a scan: an index leads to each by itself.
-const FOUND_ROW_COST: f64 = 2.0;
-
-/// What looking up one of `key` costs in rows of a scan that gives `rows`: what the source says, and what each row beyond the
-/// first does that a key is expected to find. A column whose values nobody has counted is believed to tell rows apart.
-fn key_cost_rows(lookup: &dyn Lookup, key: usize, table: &TableStatistics, rows: Option<usize>) -> f64 {
-    let columns = lookup.keys().get(key).into_iter().flatten();
-    let values = columns.filter_map(|&column| table.columns.get(column)?.distinct);
-    let found = match (rows, values.max().filter(|&values| values > 0)) {
-        (Some(rows), Some(values)) => count(rows) / number(values),
-        _ => 1.0,
-    };
-    lookup.key_cost_rows() + FOUND_ROW_COST * (found - 1.0).max(0.0)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "an estimate needs no more than 53 bits"
-)]
-fn number(value: u64) -> f64 {
-    value as f64
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an estimate; `as` saturates"
-)]
-fn divided(rows: usize, cost: f64) -> usize {
-    (rows as f64 / cost.max(f64::MIN_POSITIVE)) as usize
-}
-
-fn count(rows: usize) -> f64 {
-    number(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
 /// Whether a source's estimate could tell more of `scan` than the table's size. Where that is not known it stands for a view,
