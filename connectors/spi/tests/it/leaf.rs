@@ -400,6 +400,16 @@ async fn key_lists_are_as_long_as_the_leaves_can_use() {
     );
     // A few hundred rows: the least that is offered.
     assert_eq!(bounds(collated()).await, (10_000, 32 << 20));
+    // As many keys of four rows each as its rows cost; at most 200,000, and so where nothing is known.
+    for (rows, keys) in [
+        (Some(100_000), 25_000),
+        (Some(100_000_000), 200_000),
+        (None, 200_000),
+    ] {
+        let mut table = Scripted::new(vec![vec![Step::Fail]], vec![Step::Fail]);
+        table.rows = rows;
+        assert_eq!(bounds(Arc::new(table)).await, (keys, 32 << 20), "{rows:?}");
+    }
 }
 
 #[tokio::test]

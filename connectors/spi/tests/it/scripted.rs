@@ -46,6 +46,8 @@ pub(crate) struct Scripted {
     lookup: Vec<Step>,
     /// `read` and `get` themselves do not answer.
     pub(crate) hangs_at_open: bool,
+    /// What it says that it has.
+    pub(crate) rows: Option<u64>,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -57,6 +59,7 @@ impl Scripted {
             splits,
             lookup,
             hangs_at_open: false,
+            rows: Some(1_000_000),
             counts: Arc::default(),
         }
     }
@@ -128,7 +131,7 @@ impl Table for Scripted {
 
     fn statistics(&self) -> Arc<TableStatistics> {
         Arc::new(TableStatistics {
-            rows: Some(1_000_000),
+            rows: self.rows,
             row_bytes: Some(8),
             columns: Vec::new(),
         })
