@@ -12,6 +12,7 @@ use std::time::Instant;
 use arrow::datatypes::{Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use causeway_spi::{ReadMetrics, Result};
+use datafusion::common::ColumnStatistics;
 use datafusion::datasource::physical_plan::parquet::Int96Coercer;
 use object_store::ObjectMeta;
 use parquet::DecodeResult;
@@ -25,6 +26,7 @@ use parquet::file::metadata::{
 
 use crate::error::invalid_file;
 use crate::files::FileStore;
+use crate::statistics::KnownStatistics;
 
 /// Bytes read from the end of a file at once: most footers are smaller.
 const FOOTER_PREFETCH_BYTES: u64 = 64 << 10;
@@ -38,6 +40,8 @@ pub(crate) struct Footer {
     pub(crate) metadata: Arc<ParquetMetaData>,
     /// The columns in the types the reader gives them, INT96 as microseconds.
     pub(crate) schema: SchemaRef,
+    /// What it says of the columns of a table.
+    pub(crate) statistics: KnownStatistics,
 }
 
 impl Footer {
@@ -56,7 +60,8 @@ impl Footer {
 
     /// About what it takes in the cache.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.metadata.memory_size() + 256 * self.schema.fields().len()
+        let column = 256 + 2 * size_of::<ColumnStatistics>();
+        self.metadata.memory_size() + column * self.schema.fields().len()
     }
 }
 
@@ -119,6 +124,7 @@ fn checked(file: &ObjectMeta, metadata: ParquetMetaData, tail: &Bytes) -> Result
     Ok(Footer {
         metadata: Arc::new(metadata),
         schema: Arc::new(schema),
+        statistics: KnownStatistics::default(),
     })
 }
 

@@ -12,8 +12,7 @@ use async_trait::async_trait;
 use causeway_spi::{Filter, Verdict};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
-use datafusion::common::stats::Precision;
-use datafusion::common::{Result, Statistics};
+use datafusion::common::{Result, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -22,7 +21,6 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use datafusion_datasource::compute_all_files_statistics;
 use object_store::ObjectMeta;
 
 use crate::adapter::FileAdapterFactory;
@@ -42,7 +40,7 @@ impl FilesProvider {
         Self { core }
     }
 
-    /// The surviving files with their partition values and statistics, in the order of their paths.
+    /// The surviving files that may have rows, with their partition values and statistics, in the order of their paths.
     async fn plan_files(&self, snapshot: &Snapshot, kept: &[usize]) -> Result<Vec<PartitionedFile>> {
         let metas = kept.iter().filter_map(|&index| snapshot.listing.files.get(index));
         let metas: Vec<ObjectMeta> = metas.cloned().collect();
@@ -50,17 +48,31 @@ impl FilesProvider {
             // They are opened anyway, unless a join prunes them: then their bounds are what prunes.
             read_footers(&self.core.files, &metas).await?;
         }
-        let planned = metas.into_iter().zip(kept).map(|(meta, &index)| {
-            let values = snapshot.values.get(index).cloned().unwrap_or_default();
-            let footer = self.core.files.cached_footer(&meta);
-            let guess = self.core.guess_rows(meta.size);
-            let statistics = statistics::of_file(footer.as_deref(), guess, &self.core.file_schema, &values);
-            let mut file = PartitionedFile::new_from_meta(meta).with_partition_values(values);
+        let file_schema = &self.core.file_schema;
+        // Files of one folder share what is known of them.
+        let mut unread: Option<(&[ScalarValue], Arc<Statistics>)> = None;
+        let mut planned = Vec::with_capacity(metas.len());
+        for (meta, &index) in metas.into_iter().zip(kept) {
+            let values = snapshot.values.get(index).map_or(&[][..], Vec::as_slice);
+            let statistics = match self.core.files.cached_footer(&meta) {
+                // Its folder's values are nobody's.
+                Some(footer) if footer.rows() == 0 => continue,
+                Some(footer) => statistics::of_file(&footer, file_schema, values),
+                None => match &unread {
+                    Some((of, known)) if *of == values => Arc::clone(known),
+                    _ => {
+                        let fresh = Arc::new(statistics::of_unread(file_schema, values));
+                        unread = Some((values, Arc::clone(&fresh)));
+                        fresh
+                    }
+                },
+            };
+            let mut file = PartitionedFile::new_from_meta(meta).with_partition_values(values.to_vec());
             // Set directly: `with_statistics` would count no nulls in a NULL partition.
-            file.statistics = Some(Arc::new(statistics));
-            file
-        });
-        Ok(planned.collect())
+            file.statistics = Some(statistics);
+            planned.push(file);
+        }
+        Ok(planned)
     }
 
     /// DataFusion's Parquet source with our reader, adapter and error names.
@@ -98,16 +110,20 @@ fn store_url(catalog: &str) -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse(format!("causeway-files://{host}"))
 }
 
+/// `files` in as many groups as there are partitions, with the statistics of all; `guess` tells the rows of a file by its bytes.
 fn grouped(
     files: Vec<PartitionedFile>,
     partitions: usize,
     schema: &SchemaRef,
+    guess: impl Fn(u64) -> Option<u64>,
 ) -> Result<(Vec<FileGroup>, Statistics)> {
-    let groups = FileGroup::new(files).split_files(partitions.max(1));
-    let (mut groups, mut statistics) = compute_all_files_statistics(groups, Arc::clone(schema), true, false)?;
-    if statistics.num_rows == Precision::Absent {
-        statistics.total_byte_size = Precision::Absent;
-    }
+    let groups = FileGroup::new(files).split_files(partitions.max(1)).into_iter();
+    let groups = groups.map(|group| {
+        let of_group = statistics::of_group(&group, schema, &guess)?;
+        Ok(group.with_statistics(Arc::new(of_group)))
+    });
+    let mut groups = groups.collect::<Result<Vec<_>>>()?;
+    let mut statistics = statistics::of_groups(&groups, schema)?;
     // Those of the files stay: they prune.
     statistics::forget_bounds_that_casts_widen(&mut statistics, schema);
     for group in &mut groups {
@@ -162,7 +178,12 @@ impl TableProvider for FilesProvider {
         // A limit counts rows that pass: it may stop the scan only when nothing above drops any.
         let limit = limit.filter(|_| decided.len() == filters.len());
         let files = self.plan_files(&snapshot, &kept).await?;
-        let (groups, statistics) = grouped(files, state.config().target_partitions(), &core.schema)?;
+        if files.is_empty() {
+            return self.empty(projection);
+        }
+        let partitions = state.config().target_partitions();
+        let guess = |bytes| core.guess_rows(bytes);
+        let (groups, statistics) = grouped(files, partitions, &core.schema, guess)?;
         let schema = TableSchema::builder(Arc::clone(&core.file_schema))
             .with_table_partition_cols(core.partition_columns.clone())
             .build();

@@ -4,13 +4,14 @@
 //! `Exact` is used by DataFusion in place of reading (`count`, `min`, a column that holds one value), so it is said
 //! only where every row group says so.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use datafusion::common::stats::Precision;
+use datafusion::common::stats::{NdvFallback, Precision};
 use datafusion::common::{ColumnStatistics, Result as DataFusionResult, ScalarValue, Statistics};
+use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::functions_aggregate::min_max::{MaxAccumulator, MinAccumulator};
 use datafusion::logical_expr::Accumulator;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
@@ -19,28 +20,97 @@ use parquet::file::metadata::RowGroupMetaData;
 
 use crate::footer::Footer;
 
-/// Statistics of one file for all columns of the table: those in the file, then the partition columns.
-///
-/// Without a footer only the partition values are known, and the rows guessed from `rows_guess`.
+/// What a footer was found to say, for the last table that asked.
+#[derive(Debug, Default)]
+pub(crate) struct KnownStatistics(Mutex<Option<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    file_schema: SchemaRef,
+    partition_values: Vec<ScalarValue>,
+    statistics: Arc<Statistics>,
+}
+
+/// Statistics of a file with rows for all columns of the table: those in the file, then the partition columns.
 pub(crate) fn of_file(
-    footer: Option<&Footer>,
-    rows_guess: Option<u64>,
+    footer: &Footer,
     file_schema: &SchemaRef,
     partition_values: &[ScalarValue],
-) -> Statistics {
-    let mut statistics = match footer {
-        Some(footer) => from_footer(footer, file_schema),
-        None => Statistics {
-            num_rows: precision(rows_guess, Precision::Inexact),
-            total_byte_size: Precision::Absent,
-            column_statistics: vec![ColumnStatistics::new_unknown(); file_schema.fields().len()],
-        },
-    };
-    for value in partition_values {
+) -> Arc<Statistics> {
+    let mut last = footer.statistics.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = last.as_ref()
+        && Arc::ptr_eq(&known.file_schema, file_schema)
+        && known.partition_values == partition_values
+    {
+        return Arc::clone(&known.statistics);
+    }
+    let mut statistics = from_footer(footer, file_schema);
+    add_partition_values(&mut statistics, partition_values);
+    let statistics = Arc::new(statistics);
+    *last = Some(Known {
+        file_schema: Arc::clone(file_schema),
+        partition_values: partition_values.to_vec(),
+        statistics: Arc::clone(&statistics),
+    });
+    statistics
+}
+
+/// Statistics of a file whose footer is not known: what its partition values say of its rows, if it has any.
+pub(crate) fn of_unread(file_schema: &SchemaRef, partition_values: &[ScalarValue]) -> Statistics {
+    let mut statistics = Statistics::new_unknown(file_schema);
+    add_partition_values(&mut statistics, partition_values);
+    statistics
+}
+
+fn add_partition_values(statistics: &mut Statistics, values: &[ScalarValue]) {
+    for value in values {
         let of_column = of_partition_value(value, &statistics.num_rows);
         statistics.column_statistics.push(of_column);
     }
-    statistics
+}
+
+/// Statistics of the rows of `files`; each without a footer has about as many as `guess` says of its bytes.
+pub(crate) fn of_group(
+    files: &FileGroup,
+    schema: &SchemaRef,
+    guess: impl Fn(u64) -> Option<u64>,
+) -> DataFusionResult<Statistics> {
+    let mut different: Vec<&Arc<Statistics>> = Vec::new();
+    let mut rows = Precision::Exact(0);
+    for file in files.iter() {
+        let Some(known) = file.statistics.as_ref() else {
+            continue;
+        };
+        if !different.last().is_some_and(|last| Arc::ptr_eq(last, known)) {
+            different.push(known);
+        }
+        rows = rows.add(&match known.num_rows {
+            Precision::Absent => precision(guess(file.object_meta.size), Precision::Inexact),
+            known => known,
+        });
+    }
+    merged(different.into_iter().map(Arc::as_ref), rows, schema)
+}
+
+/// Statistics of all the rows of `groups`.
+pub(crate) fn of_groups(groups: &[FileGroup], schema: &SchemaRef) -> DataFusionResult<Statistics> {
+    let groups = groups.iter().filter_map(|group| group.file_statistics(None));
+    let rows = groups.clone().map(|group| group.num_rows);
+    let rows = rows.fold(Precision::Exact(0), |sum, rows| sum.add(&rows));
+    merged(groups, rows, schema)
+}
+
+fn merged<'a>(
+    parts: impl Iterator<Item = &'a Statistics>,
+    rows: Precision<usize>,
+    schema: &SchemaRef,
+) -> DataFusionResult<Statistics> {
+    let mut merged = Statistics::try_merge_iter_with_ndv_fallback(parts, schema, NdvFallback::Max)?;
+    merged.num_rows = rows;
+    if rows == Precision::Absent {
+        merged.total_byte_size = Precision::Absent;
+    }
+    Ok(merged)
 }
 
 fn precision(value: Option<u64>, make: fn(usize) -> Precision<usize>) -> Precision<usize> {
@@ -61,11 +131,17 @@ fn of_partition_value(value: &ScalarValue, rows: &Precision<usize>) -> ColumnSta
             ..unknown
         };
     }
+    // A file without rows has no value: taken for certain, it would be the answer to `max`.
+    let has_rows = matches!(rows, Precision::Exact(_));
+    let (bound, distinct_count) = match has_rows {
+        true => (Precision::Exact(value.clone()), Precision::Exact(1)),
+        false => (Precision::Inexact(value.clone()), Precision::Inexact(1)),
+    };
     ColumnStatistics {
         null_count: Precision::Exact(0),
-        min_value: Precision::Exact(value.clone()),
-        max_value: Precision::Exact(value.clone()),
-        distinct_count: Precision::Exact(1),
+        min_value: bound.clone(),
+        max_value: bound,
+        distinct_count,
         ..unknown
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
@@ -102,11 +102,10 @@ pub(crate) fn with_reference(plan: Arc<dyn ExecutionPlan>, reference: usize) -> 
 }
 
 fn marked(scan: &FileScanConfig, reference: usize) -> Option<FileScanConfig> {
-    let mut groups = scan.file_groups.clone();
-    let group = groups.iter_mut().find(|group| !group.is_empty())?;
+    let mut marked = scan.clone();
+    let group = marked.file_groups.iter_mut().find(|group| !group.is_empty())?;
     group[0].extensions.insert(Reference(reference));
-    let builder = FileScanConfigBuilder::from(scan.clone());
-    Some(builder.with_file_groups(groups).build())
+    Some(marked)
 }
 
 fn file_scan(plan: &dyn ExecutionPlan) -> Option<&FileScanConfig> {

@@ -99,6 +99,12 @@ async fn folders_with_two_columns() {
         lake.put(&location, parquet(&rows, properties())).await;
         parts.push(with_folders(&rows, year, folder));
     }
+    // Folders that no row is in.
+    for year in ["-7", "9"] {
+        let location = format!("t/y={year}/f=none/part-0.parquet");
+        lake.put(&location, parquet(&canonical.slice(0, 0), properties()))
+            .await;
+    }
     let rows = arrow::compute::concat_batches(&parts[0].schema(), &parts).unwrap();
     assert!(
         rows.column_by_name("f")

@@ -50,6 +50,35 @@ async fn few_footers_of_many_files_are_read() {
     assert!(started.elapsed() < PLANNING_MAX, "{:?}", started.elapsed());
 }
 
+/// Of which files have rows little is known: their folders are no answer.
+#[tokio::test]
+async fn folders_without_rows_among_many_have_no_values() {
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let batch = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+    let file = |batch: &RecordBatch| parquet(batch, WriterProperties::builder().build());
+    let (full, empty) = (file(&batch), file(&batch.slice(0, 0)));
+    let lake = Lake::new();
+    for number in 0..1_000 {
+        let bytes = if number < 700 { &full } else { &empty };
+        lake.put(
+            &format!("t/day={}/{number}.parquet", number / 10),
+            bytes.as_slice(),
+        )
+        .await;
+    }
+    let sql = "SELECT max(day), count(*) FROM t";
+    assert_eq!(lake.rows(&["t"], "SELECT max(day) FROM t").await, ["69"]);
+    assert_eq!(lake.rows(&["t"], sql).await, ["69|700"]);
+    assert_eq!(
+        lake.rows(&["t"], "SELECT min(day) FROM t WHERE day > 5").await,
+        ["6"]
+    );
+    assert_eq!(
+        lake.rows(&["t"], "SELECT min(day) FROM t WHERE day > 75").await,
+        ["NULL"]
+    );
+}
+
 #[tokio::test]
 async fn many_text_files_are_read_in_a_few_parts() {
     let (lake, store) = many("csv", b"id,name\n1,a\n2,b\n").await;

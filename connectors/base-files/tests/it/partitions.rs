@@ -161,3 +161,33 @@ async fn a_partition_that_comes_later_is_seen_or_refused() {
         .unwrap_err();
     assert_eq!(crate::fixture::ours(&error).kind(), ErrorKind::Changed);
 }
+
+/// Bounds of what files hold are answers to `max`: the name of a folder is none where no row is in it.
+#[tokio::test]
+async fn folders_without_rows_have_no_values() {
+    let lake = Lake::new();
+    for (id, year) in [(1, 2023), (2, 2024)] {
+        lake.put_batch(&format!("t/y={year}/part-0.parquet"), &one(id))
+            .await;
+    }
+    for empty in [
+        "t/y=1999/part-0.parquet",
+        "t/y=2024/part-1.parquet",
+        "t/y=2025/part-0.parquet",
+    ] {
+        lake.put_batch(empty, &one(9).slice(0, 0)).await;
+    }
+    for (sql, expected) in [
+        ("SELECT max(y) FROM t", "2024"),
+        ("SELECT min(y) FROM t", "2023"),
+        (
+            "SELECT min(y), max(y), count(*), count(DISTINCT y) FROM t",
+            "2023|2024|2|2",
+        ),
+        ("SELECT max(y) FROM t WHERE y > 2024", "NULL"),
+        ("SELECT count(*) FROM t WHERE y = 2025", "0"),
+        ("SELECT max(y) FROM t WHERE id < 2", "2023"),
+    ] {
+        assert_eq!(lake.rows(&["t"], sql).await, [expected], "{sql}");
+    }
+}
