@@ -9,13 +9,13 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::ScanExec;
 use crate::dynamic_keys::table_column;
+use crate::filter_order::filter_of;
 use crate::scan_exec::ScanMode;
 
 /// An inner side: a leaf, and above it only what gives its rows on, each by itself.
@@ -49,7 +49,7 @@ impl Inner {
             if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
                 let below: Vec<_> = projection.expr().iter().map(|output| &output.expr).collect();
                 exprs = exprs.into_iter().map(|expr| expr_below(expr?, &below)).collect();
-            } else if let Some(filter) = node.downcast_ref::<FilterExec>() {
+            } else if let Some(filter) = filter_of(node.as_ref()) {
                 is_filtered = true;
                 if let Some(projection) = filter.projection() {
                     let schema = filter.input().schema();
