@@ -26,6 +26,8 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
 
+use super::numerics::with_even_scales;
+
 /// Checks the arithmetic of an optimised plan. Scans keep theirs: sources decline filters with arithmetic.
 pub(super) fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
     hidden_grouping_keys(rewrite(plan, Stage::Finished)?)
@@ -111,7 +113,14 @@ fn rewrite(plan: LogicalPlan, stage: Stage) -> Result<LogicalPlan> {
         let hides = stage == Stage::Finished && matches!(plan, LogicalPlan::Filter(_));
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| Ok(checked(expr, &schema, stage)))?;
+            let rewritten = expr.transform_up(|expr| {
+                checked(expr, &schema, stage).transform_data(|expr| {
+                    Ok(match stage {
+                        Stage::Finished => with_even_scales(expr, &schema),
+                        Stage::Analysis => Transformed::no(expr),
+                    })
+                })
+            })?;
             let rewritten = match hides {
                 true => {
                     rewritten.transform_data(|expr| expr.transform_up(|expr| Ok(opaque(expr, &schema))))?

@@ -40,6 +40,7 @@ pub(super) fn rewrite(
     if !has(&plan, wants)? {
         return Ok(plan);
     }
+    let mut is_changed = false;
     let rewritten = plan.transform_up_with_subqueries(|plan| {
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
@@ -58,7 +59,12 @@ pub(super) fn rewrite(
                 rewritten
             })
         })?;
-        rewritten.map_data(with_types_of_inputs)
+        // Types change from below.
+        is_changed |= rewritten.transformed;
+        match is_changed {
+            true => rewritten.map_data(with_types_of_inputs),
+            false => Ok(rewritten),
+        }
     })?;
     Ok(rewritten.data)
 }

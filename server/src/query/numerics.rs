@@ -334,6 +334,49 @@ fn law_of_average(given: &DataType) -> Option<DataType> {
     })
 }
 
+/// `expr`, and if it adds a numeric constant to more digits behind the point than it has, the constant with as many: Arrow
+/// would multiply both sides for each row. The sum is of the same type.
+pub(super) fn with_even_scales(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if matches!(op, Operator::Plus | Operator::Minus) =>
+        {
+            let even_left = longer_constant(&left, &right, schema);
+            let even_right = longer_constant(&right, &left, schema);
+            let changed = even_left.is_some() || even_right.is_some();
+            let sum = Expr::BinaryExpr(BinaryExpr {
+                left: even_left.map_or(left, Box::new),
+                op,
+                right: even_right.map_or(right, Box::new),
+            });
+            Transformed::new_transformed(sum, changed)
+        }
+        other => Transformed::no(other),
+    }
+}
+
+fn longer_constant(constant: &Expr, other: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let Expr::Literal(ScalarValue::Decimal128(value, precision, scale), metadata) = constant else {
+        return None;
+    };
+    let DataType::Decimal128(_, wanted) = other.get_type(schema).ok()? else {
+        return None;
+    };
+    let more = u8::try_from(wanted.checked_sub(*scale)?)
+        .ok()
+        .filter(|&more| more > 0)?;
+    let precision = precision.checked_add(more)?;
+    if precision > DECIMAL128_DIGITS {
+        return None;
+    }
+    let value = match value {
+        Some(value) => Some(value.checked_mul(10_i128.checked_pow(u32::from(more))?)?),
+        None => None,
+    };
+    let longer = ScalarValue::Decimal128(value, precision, wanted);
+    Some(Expr::Literal(longer, metadata.clone()))
+}
+
 /// Integer literals as small as PostgreSQL's: int4, else int8, else numeric. DataFusion plans them as int8.
 pub(super) fn narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
     super::outer_columns::with_types(with_narrow_literals(plan)?)
@@ -409,4 +452,42 @@ fn narrowed(expr: Expr) -> Result<Transformed<Expr>> {
             other => Transformed::no(other),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::{Field, Schema};
+    use datafusion::logical_expr::{col, lit};
+
+    use super::*;
+
+    #[test]
+    fn constants_get_the_digits_of_what_they_are_added_to() {
+        let schema = Schema::new(vec![
+            Field::new("price", DataType::Decimal128(15, 2), true),
+            Field::new("long", DataType::Decimal128(38, 37), true),
+        ]);
+        let schema = DFSchema::try_from(schema).unwrap();
+        let constant = |value, precision, scale| lit(ScalarValue::Decimal128(value, precision, scale));
+        let even = |expr: Expr| {
+            let even = with_even_scales(expr.clone(), &schema);
+            assert_eq!(
+                even.data.get_type(&schema).unwrap(),
+                expr.get_type(&schema).unwrap()
+            );
+            even.transformed.then_some(even.data)
+        };
+        let one = || constant(Some(1), 10, 0);
+        assert_eq!(
+            even(one() - col("price")),
+            Some(constant(Some(100), 12, 2) - col("price"))
+        );
+        assert_eq!(
+            even(col("price") + constant(None, 10, 0)),
+            Some(col("price") + constant(None, 12, 2))
+        );
+        assert_eq!(even(col("price") + constant(Some(1234), 10, 3)), None);
+        assert_eq!(even(col("price") * one()), None);
+        assert_eq!(even(col("long") - one()), None, "no room for 37 digits more");
+    }
 }
