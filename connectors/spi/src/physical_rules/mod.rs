@@ -5,6 +5,7 @@ mod outer_constants;
 mod projections;
 mod soft_limits;
 mod sorts;
+mod windows;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use outer_constants::OuterConstants;
 use projections::PastPlainFilters;
 use soft_limits::SoftLimitsThatHold;
 use sorts::OrdersThatHold;
+use windows::PastWindowsThatLookBack;
 
 /// The physical rules of a session that reads sources, in their order.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
@@ -27,6 +29,7 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
             "FilterPushdown" | "FilterPushdown(Post)" => ours.push(Arc::new(Fenced { rule })),
             "join_selection" => ours.extend([Arc::new(JoinOrder) as _, rule, Arc::new(StreamedOuterSides)]),
             projections::RULE => ours.push(Arc::new(PastPlainFilters { rule })),
+            windows::RULE => ours.push(Arc::new(PastWindowsThatLookBack { rule })),
             _ => ours.push(rule),
         }
     }

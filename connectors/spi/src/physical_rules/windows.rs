@@ -1,0 +1,72 @@
+//! Limits that DataFusion moves below window functions, to the sort that these need.
+//!
+//! It sorts no more rows than the limit, and those after them that the last row's frame holds. Where the rows are in several
+//! partitions, that is more than their sorts keep: these agree on what the first rows of all are, and drop the rest, so that
+//! the last rows of a partition have lost the next ones. Some of them are among the rows that the limit takes.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{LimitEffect, WindowFrameBound};
+use datafusion::physical_expr::window::{StandardWindowExpr, WindowExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::windows::BoundedWindowAggExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+/// The name of DataFusion's rule that moves limits past window functions.
+pub(super) const RULE: &str = "LimitPushPastWindows";
+
+/// That rule, for plans whose window functions look at no row behind the limit.
+#[derive(Debug)]
+pub(super) struct PastWindowsThatLookBack {
+    pub(super) rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
+}
+
+impl PhysicalOptimizerRule for PastWindowsThatLookBack {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut looks_ahead = false;
+        plan.apply(|node| {
+            looks_ahead |= looks_ahead_in_partitions(node);
+            Ok(match looks_ahead {
+                true => TreeNodeRecursion::Stop,
+                false => TreeNodeRecursion::Continue,
+            })
+        })?;
+        match looks_ahead {
+            true => Ok(plan),
+            false => self.rule.optimize(plan, config),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.rule.schema_check()
+    }
+}
+
+fn looks_ahead_in_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.downcast_ref::<BoundedWindowAggExec>().is_some_and(|window| {
+        window.input().output_partitioning().partition_count() > 1
+            && window.window_expr().iter().any(looks_ahead)
+    })
+}
+
+fn looks_ahead(window: &Arc<dyn WindowExpr>) -> bool {
+    let ends_ahead = match &window.get_window_frame().end_bound {
+        WindowFrameBound::Following(rows) => *rows != ScalarValue::UInt64(Some(0)),
+        WindowFrameBound::Preceding(_) | WindowFrameBound::CurrentRow => false,
+    };
+    // Such as lead.
+    let function = window.as_any().downcast_ref::<StandardWindowExpr>();
+    let effect = function.map(|function| function.get_standard_func_expr().limit_effect());
+    ends_ahead || effect.is_some_and(|effect| !matches!(effect, LimitEffect::None))
+}
