@@ -42,7 +42,7 @@ fn has_columns(expr: &Expr) -> bool {
     matches!(expr, Expr::InList(list) if list.list.iter().any(Expr::any_column_refs))
 }
 
-/// Whether `expr` joins two lists or more.
+/// Whether `expr` joins two parts or more with lists.
 fn is_chain_of_lists(expr: &Expr) -> bool {
     let op = match expr {
         Expr::BinaryExpr(BinaryExpr { op, .. }) if is_chain(expr) => *op,
@@ -51,7 +51,7 @@ fn is_chain_of_lists(expr: &Expr) -> bool {
     let parts = split_binary(expr, op);
     parts
         .into_iter()
-        .filter_map(|part| list_of(part, op))
+        .filter(|part| !lists_of(part, op).is_empty())
         .nth(1)
         .is_some()
 }
@@ -101,23 +101,27 @@ fn chain_apart(expr: Expr, is_condition: bool) -> Result<Transformed<Expr>> {
     let mut seen: Vec<(Expr, usize)> = Vec::new();
     let mut changed = false;
     let mut parts = split_binary_owned(expr, op);
-    let lists = parts.iter().filter_map(|part| list_of(part, op));
+    let lists = parts.iter().flat_map(|part| lists_of(part, op));
     let differ =
         |list: &List<'_>| op == Operator::Or || !is_condition || (list.negated && list.may_hold_null);
     let differing: Vec<Expr> = lists.filter(differ).map(|list| list.term.clone()).collect();
     for part in &mut parts {
-        let Some(list) = list_of(part, op).filter(|list| differing.contains(list.term)) else {
-            continue;
-        };
-        let term = list.term.clone();
-        let Some((_, times)) = seen.iter_mut().find(|(known, _)| *known == term) else {
-            seen.push((term, 0));
-            continue;
-        };
-        *times += 1;
-        changed = true;
-        let other = (0..*times).fold(term.clone(), |term, _| hidden(term));
-        *part = replaced(std::mem::take(part), &term, &other)?;
+        let mut terms: Vec<Expr> = Vec::new();
+        for list in lists_of(part, op) {
+            if differing.contains(list.term) && !terms.contains(list.term) {
+                terms.push(list.term.clone());
+            }
+        }
+        for term in terms {
+            let Some((_, times)) = seen.iter_mut().find(|(known, _)| *known == term) else {
+                seen.push((term, 0));
+                continue;
+            };
+            *times += 1;
+            changed = true;
+            let other = (0..*times).fold(term.clone(), |term, _| hidden(term));
+            *part = replaced(std::mem::take(part), &term, &other)?;
+        }
     }
     let joined = match op {
         Operator::And => conjunction(parts),
@@ -133,11 +137,34 @@ struct List<'a> {
     may_hold_null: bool,
 }
 
-/// The list of a part of a chain of `op`, unless it is joined rightly: as sets that are united.
-fn list_of(part: &Expr, op: Operator) -> Option<List<'_>> {
-    let found = any_list(part)?;
-    let is_union = op == Operator::Or && !found.negated;
-    (!is_union && found.term.any_column_refs()).then_some(found)
+/// The lists in a part of a chain of `op`, but for those that are joined rightly: as sets that are united. What a list is joined
+/// with in the part may turn out to be true or false whatever the row, and then the list is all of it.
+fn lists_of(part: &Expr, op: Operator) -> Vec<List<'_>> {
+    let mut found = Vec::new();
+    collect(part, false, &mut found);
+    found.retain(|list| {
+        let is_union = op == Operator::Or && !list.negated;
+        !is_union && list.term.any_column_refs()
+    });
+    found
+}
+
+fn collect<'a>(part: &'a Expr, negated: bool, found: &mut Vec<List<'a>>) {
+    if let Some(list) = any_list(part) {
+        found.push(List {
+            negated: list.negated != negated,
+            ..list
+        });
+        return;
+    }
+    match part {
+        Expr::Not(inner) => collect(inner, !negated, found),
+        Expr::BinaryExpr(BinaryExpr { left, right, .. }) if is_chain(part) => {
+            collect(left, negated, found);
+            collect(right, negated, found);
+        }
+        _ => {}
+    }
 }
 
 fn any_list(part: &Expr) -> Option<List<'_>> {
