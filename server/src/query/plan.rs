@@ -173,6 +173,7 @@ impl PlanContext {
                 .source_timeout()
                 .unwrap_or(engine.config.source_timeout),
             lookup_joins: LookupJoinLimits {
+                scan_rows: session.settings.join_scan_rows(),
                 inner_bytes: (engine.config.memory_limit_mib << 20) / POOL_PART,
                 ..LookupJoinLimits::default()
             },

@@ -22,14 +22,17 @@ enum Kind {
     OneOf(&'static [&'static str]),
     /// A name of the time zone database, or an offset from UTC.
     TimeZone,
+    /// A number of things, 0 or more.
+    Count,
     /// Shown, not set.
     ReadOnly,
 }
 
 /// The known settings: name, default, kind. Those that mean nothing here are still taken: clients set them.
-const KNOWN: [(&str, &str, Kind); 32] = [
+const KNOWN: [(&str, &str, Kind); 33] = [
     ("application_name", "", Kind::Text),
     ("bytea_output", "hex", Kind::OneOf(&["hex"])),
+    ("causeway.join_scan_rows", "20000", Kind::Count),
     ("causeway.receipt", "off", Kind::Bool),
     (
         "client_encoding",
@@ -167,6 +170,12 @@ impl Settings {
         self.get("causeway.receipt") == Some("on")
     }
 
+    /// Tables of fewer rows are scanned for a join; larger ones wait for the join's other side.
+    pub fn join_scan_rows(&self) -> usize {
+        let rows = self.get("causeway.join_scan_rows");
+        rows.and_then(|rows| rows.parse().ok()).unwrap_or_default()
+    }
+
     /// The limit of a statement's time; `None` is none.
     pub fn statement_timeout(&self) -> Option<Duration> {
         self.duration("statement_timeout")
@@ -259,6 +268,10 @@ fn checked(name: &str, value: &str, kind: Kind) -> Result<String> {
         Kind::TimeZone => {
             time_zone(value).ok_or_else(|| wrong("It is a name such as Europe/Berlin, or UTC."))
         }
+        Kind::Count => match value.trim().parse::<u32>() {
+            Ok(count) => Ok(count.to_string()),
+            Err(_) => Err(wrong("It is a number from 0 to 4294967295.")),
+        },
         Kind::ReadOnly => Err(QueryError::new(
             SqlState::INVALID_PARAMETER_VALUE,
             format!("parameter \"{name}\" cannot be changed"),
@@ -294,6 +307,18 @@ mod tests {
         settings.set("TimeZone", "europe/berlin").unwrap();
         assert_eq!(settings.get("timezone"), Some("Europe/Berlin"));
         assert!(settings.set("timezone", "nope").is_err());
+    }
+
+    #[test]
+    fn counts_are_whole_numbers() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.join_scan_rows(), 20_000);
+        settings.set("causeway.join_scan_rows", " 0 ").unwrap();
+        assert_eq!(settings.join_scan_rows(), 0);
+        for wrong in ["-1", "many", "1.5", "4294967296"] {
+            let error = settings.set("causeway.join_scan_rows", wrong).unwrap_err();
+            assert_eq!(error.state, SqlState::INVALID_PARAMETER_VALUE, "{wrong}");
+        }
     }
 
     #[test]

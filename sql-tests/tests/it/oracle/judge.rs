@@ -25,18 +25,29 @@ pub(super) enum Verdict {
     Different(Difference),
 }
 
-/// Whether the server under test is asked once, with pushdown, or without it as well.
+/// The sessions of the server under test: with pushdown, with joins that look at their other side first however few rows a
+/// table has, and without pushdown.
+pub(super) const SESSIONS: [(&str, &str); 3] = [
+    ("pushdown", "SET pushdown = on"),
+    ("joins that look first", "SET causeway.join_scan_rows = 0"),
+    ("no pushdown", "SET pushdown = off"),
+];
+
+/// In which of the sessions a query is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sides {
     Pushed,
-    Both,
+    LookingFirst,
+    All,
 }
 
 impl Sides {
-    pub(super) fn count(self) -> usize {
+    /// Their places among [`SESSIONS`].
+    pub(super) fn sessions(self) -> &'static [usize] {
         match self {
-            Self::Pushed => 1,
-            Self::Both => 2,
+            Self::Pushed => &[0],
+            Self::LookingFirst => &[1],
+            Self::All => &[0, 1, 2],
         }
     }
 }
@@ -44,8 +55,8 @@ impl Sides {
 /// How the answers differ.
 #[derive(Debug)]
 pub(super) struct Difference {
-    /// The session's `pushdown` when it showed.
-    pub(super) pushdown: &'static str,
+    /// What the session is for that it showed in.
+    pub(super) session: &'static str,
     pub(super) sort: Sort,
     pub(super) shown: String,
 }
@@ -62,21 +73,22 @@ pub(super) enum Sort {
 pub(super) struct Judge<'a> {
     places: &'a [Place],
     postgres: Client,
-    /// With pushdown and without.
-    causeway: [(&'static str, Client); 2],
+    /// In the order of [`SESSIONS`].
+    causeway: Vec<Client>,
 }
 
 type Answer = Result<Rows, QueryFailure>;
 
 impl<'a> Judge<'a> {
     pub(super) async fn new(placed: &'a Placed) -> Self {
+        let mut causeway = Vec::new();
+        for (_, set) in SESSIONS {
+            causeway.push(placed.causeway(set).await);
+        }
         Self {
             places: &placed.places,
             postgres: placed.postgres().await,
-            causeway: [
-                ("on", placed.causeway("on").await),
-                ("off", placed.causeway("off").await),
-            ],
+            causeway,
         }
     }
 
@@ -90,9 +102,9 @@ impl<'a> Judge<'a> {
         ask(&self.postgres, &query.render(Names::Postgres)).await
     }
 
-    /// The answer of the server under test with pushdown.
-    pub(super) async fn causeway(&self, sql: &str, pushdown: usize) -> Answer {
-        ask(&self.causeway[pushdown].1, sql).await
+    /// The answer of the server under test in one of its sessions.
+    pub(super) async fn causeway(&self, sql: &str, session: usize) -> Answer {
+        ask(&self.causeway[session], sql).await
     }
 
     /// Compares the answers.
@@ -105,13 +117,13 @@ impl<'a> Judge<'a> {
         }
         let sql = self.sql(query);
         let mut verdict = Verdict::AlikeErrors;
-        for (index, (pushdown, _)) in self.causeway.iter().enumerate().take(sides.count()) {
+        for &index in sides.sessions() {
             let found = self.causeway(&sql, index).await;
             verdict = match self.compare(query, &expected, &found).await {
                 Ok(verdict) => verdict,
                 Err((sort, shown)) => {
                     return Verdict::Different(Difference {
-                        pushdown,
+                        session: SESSIONS[index].0,
                         sort,
                         shown,
                     });
@@ -265,6 +277,6 @@ fn both(expected: &Answer, found: &Answer) -> String {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "with pushdown {}: {}", self.pushdown, self.shown)
+        write!(f, "with {}: {}", self.session, self.shown)
     }
 }

@@ -3,7 +3,7 @@
 use causeway_sql_tests::client::{QueryFailure, Rows};
 
 use super::generate::Writer;
-use super::judge::{Difference, Judge, Sides, Sort, Verdict, difference, sorted};
+use super::judge::{Difference, Judge, SESSIONS, Sides, Sort, Verdict, difference, sorted};
 use super::kind::Kind;
 use super::query::{Body, Expr, Query, Select};
 
@@ -47,13 +47,13 @@ impl Judge<'_> {
             return self.judge(query, sides).await;
         }
         let mut verdict = Verdict::AlikeErrors;
-        for (index, pushdown) in ["on", "off"].into_iter().enumerate().take(sides.count()) {
+        for &index in sides.sessions() {
             verdict = match self.check_alone(law, query, index).await {
                 Ok(Ok(rows)) => Verdict::Alike(rows),
                 Ok(Err(shown)) => {
                     let sort = Sort::Rows;
                     return Verdict::Different(Difference {
-                        pushdown,
+                        session: SESSIONS[index].0,
                         sort,
                         shown,
                     });
@@ -63,7 +63,7 @@ impl Judge<'_> {
                     let sort = Sort::OnlyPostgresAnswers(failure.sqlstate.clone());
                     let shown = failure.to_string();
                     return Verdict::Different(Difference {
-                        pushdown,
+                        session: SESSIONS[index].0,
                         sort,
                         shown,
                     });
@@ -78,7 +78,7 @@ impl Judge<'_> {
         &self,
         law: Law,
         query: &Query,
-        pushdown: usize,
+        session: usize,
     ) -> Result<Result<usize, String>, QueryFailure> {
         let Body::Select(select) = &query.body else {
             return Ok(Ok(0));
@@ -88,7 +88,7 @@ impl Judge<'_> {
         };
         let ask = async |select: Select| -> Result<Rows, QueryFailure> {
             let sql = self.sql(&Query::of(Body::Select(select)));
-            self.causeway(&sql, pushdown).await
+            self.causeway(&sql, session).await
         };
         let with = |template: Option<&str>| Select {
             filter: template.map(|template| Expr::new(Kind::Bool, template, [filter.clone().into()])),

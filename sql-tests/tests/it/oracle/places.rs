@@ -108,10 +108,10 @@ impl Placed {
         client
     }
 
-    /// A connection to the server with `pushdown` on or off.
-    pub(super) async fn causeway(&self, pushdown: &str) -> Client {
+    /// A connection to the server, whose session has done `set`.
+    pub(super) async fn causeway(&self, set: &str) -> Client {
         let client = self.server.connect().await.unwrap();
-        client.query(&format!("SET pushdown = {pushdown}")).await.unwrap();
+        client.query(set).await.unwrap();
         client
     }
 
