@@ -154,19 +154,24 @@ impl Pool {
             .unique
             .filter(|_| random.random_bool(0.5))
             .map(|unique| self.order(unique, random));
+        let output = match order {
+            Some(_) => Output::Columns(self.some_columns(1, random)),
+            None => self.aggregates(random),
+        };
+        let limit = order.as_ref().map(|_| random.random_range(1..20));
+        // Few conditions: a source computes a union only if it decides all of them.
+        let union = random
+            .random_bool(0.3)
+            .then(|| std::array::from_fn(|_| random.random_bool(0.4).then(|| self.alone(random))));
+        let filter = filter.filter(|_| union.is_none() || random.random_bool(0.4));
         Query {
-            output: match order {
-                Some(_) => Output::Columns(self.some_columns(1, random)),
-                None => self.aggregates(random),
-            },
-            limit: order.as_ref().map(|_| random.random_range(1..20)),
+            output,
+            limit,
             offset: 0,
             filter,
             join: None,
             mate: None,
-            union: random
-                .random_bool(0.3)
-                .then(|| std::array::from_fn(|_| random.random_bool(0.7).then(|| self.alone(random)))),
+            union,
             order,
         }
     }
