@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{LimitEffect, WindowFrameBound};
 use datafusion::physical_expr::window::{StandardWindowExpr, WindowExpr};
@@ -30,15 +30,7 @@ impl PhysicalOptimizerRule for PastWindowsThatLookBack {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut looks_ahead = false;
-        plan.apply(|node| {
-            looks_ahead |= looks_ahead_in_partitions(node);
-            Ok(match looks_ahead {
-                true => TreeNodeRecursion::Stop,
-                false => TreeNodeRecursion::Continue,
-            })
-        })?;
-        match looks_ahead {
+        match plan.exists(|node| Ok(looks_ahead_in_partitions(node)))? {
             true => Ok(plan),
             false => self.rule.optimize(plan, config),
         }
