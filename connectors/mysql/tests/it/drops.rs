@@ -13,6 +13,9 @@ use crate::fixture::{account, load, open, options, scan, server, try_read};
 const DROPPERS: usize = 5;
 const DROPS_EACH: usize = 200;
 const INNOCENTS: usize = 2;
+/// Of all innocents together; the droppers go on until there were as many.
+const INNOCENT_READS: usize = 10;
+const AT_WORK_FOR: Duration = Duration::from_secs(60);
 const CONNECTIONS: usize = 4;
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 const DATABASE: &str = "causeway_drops";
@@ -54,7 +57,13 @@ async fn a_thousand_drops_interrupt_nobody_else() {
         .collect();
     let watched = tokio::spawn(most_sessions(server.admin().await, Arc::clone(&over)));
     let droppers: Vec<_> = (0..DROPPERS)
-        .map(|dropper| tokio::spawn(drop_at_random(Arc::clone(&catalog), dropper)))
+        .map(|dropper| {
+            tokio::spawn(drop_at_random(
+                Arc::clone(&catalog),
+                dropper,
+                Arc::clone(&innocent_reads),
+            ))
+        })
         .collect();
     for dropper in droppers {
         dropper.await.unwrap();
@@ -81,7 +90,7 @@ async fn a_thousand_drops_interrupt_nobody_else() {
         "{} innocent reads, {opened:?} connections",
         innocent_reads.load(Ordering::SeqCst)
     );
-    assert!(innocent_reads.load(Ordering::SeqCst) >= 10);
+    assert!(innocent_reads.load(Ordering::SeqCst) >= INNOCENT_READS);
     // A killed statement costs no connection: those of the pool, the control connection, and a few in doubt.
     assert!(opened.is_none_or(|opened| opened <= 20), "{opened:?} connections");
     catalog.ping().await.unwrap();
@@ -101,7 +110,9 @@ async fn read_in_peace(catalog: Arc<dyn Connector>, over: Arc<AtomicBool>, reads
     }
 }
 
-async fn drop_at_random(catalog: Arc<dyn Connector>, dropper: usize) {
+/// Drops [`DROPS_EACH`] streams, and more while nobody else has read much: how fast the droppers are does not decide
+/// how much they disturb.
+async fn drop_at_random(catalog: Arc<dyn Connector>, dropper: usize, innocent_reads: Arc<AtomicUsize>) {
     let mut tables = Vec::new();
     for name in ["big", "heavy", "short", "slow"] {
         tables.push(load(&catalog, DATABASE, name).await);
@@ -114,7 +125,10 @@ async fn drop_at_random(catalog: Arc<dyn Connector>, dropper: usize) {
         state ^= state << 17;
         state % below
     };
-    for number in 0..DROPS_EACH {
+    let started = Instant::now();
+    let enough = |number| number >= DROPS_EACH && innocent_reads.load(Ordering::SeqCst) >= INNOCENT_READS;
+    for number in (0..).take_while(|&number| !enough(number)) {
+        assert!(started.elapsed() < AT_WORK_FOR, "nobody else reads");
         let table = &tables[usize::try_from(random(4)).unwrap()];
         let cx = ReadContext {
             query_id: format!("drop-{dropper}-{number}").into(),

@@ -221,6 +221,7 @@ impl PhysicalExpr for Conditions {
 #[cfg(test)]
 mod tests {
     use arrow::array::{ArrayRef, Int32Array, Int64Array, StringViewArray};
+    use datafusion::common::ScalarValue;
     use datafusion::physical_expr::expressions::{binary, col, lit};
 
     use super::*;
@@ -249,6 +250,11 @@ mod tests {
         binary(col(column, &schema).unwrap(), op, lit(value), &schema).unwrap()
     }
 
+    /// A constant of the type that the batch's texts have.
+    fn text(value: &str) -> ScalarValue {
+        ScalarValue::Utf8View(Some(value.to_owned()))
+    }
+
     /// What DataFusion says of `parts`, NULL as not passing, and what the conditions say.
     fn both(parts: Vec<Arc<dyn PhysicalExpr>>) -> (Vec<usize>, Vec<usize>) {
         let batch = batch();
@@ -263,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_same_rows_pass_whatever_the_order() {
-        let name = || compared("name", Operator::Eq, "name 1");
+        let name = || compared("name", Operator::Eq, text("name 1"));
         for (low, high) in [(0, 100), (10, 90), (40, 45), (200, 300)] {
             let (expected, found) = both(vec![
                 name(),
@@ -301,7 +307,7 @@ mod tests {
     #[test]
     fn one_condition_or_none_that_is_cheap_stays_as_it_is() {
         let schema = batch().schema();
-        let name = |value: &str| compared("name", Operator::Eq, value);
+        let name = |value: &str| compared("name", Operator::Eq, text(value));
         let of = |parts: Vec<_>| Conditions::of(&conjunction(parts), &schema);
         assert!(of(vec![compared("number", Operator::Eq, 1)]).is_none());
         assert!(of(vec![name("a"), name("b")]).is_none());
