@@ -3,6 +3,7 @@
 //! `parse` → `command` (answered at once) or `plan` → `execute`; `explain` shows what the last two did. Every front
 //! end calls [`prepare`] and [`start`]; what writes goes through `write` before and after.
 
+mod averages;
 mod catalog_syntax;
 mod checked;
 mod command;

@@ -17,25 +17,27 @@ use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_fo
 use datafusion::logical_expr::logical_plan::{RecursiveQuery, Union};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, cast,
+    AggregateUDF, BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::averages::{Averages, is_grouping_id};
 use super::floats::{beside_floats, union_of_floats};
+use super::functions::{SUM_ADDS, long_sum};
 use super::rounding::half_to_even;
 use super::types::{NUMERIC_OF_ANY_SCALE, with_types_of_inputs};
 
 /// Fewest digits behind the point of a quotient or an average.
-const QUOTIENT_SCALE: i8 = 16;
+pub(super) const QUOTIENT_SCALE: i8 = 16;
 /// Digits that Arrow adds to the dividend's scale, for a quotient; it cuts the rest off.
 const DIVISION_ADDS: i8 = 4;
 /// `numeric` without digits, of a float or a text.
 const NUMERIC_OF_OTHERS: DataType = DataType::Decimal128(38, 10);
+/// Digits of the longest bigint.
+pub(super) const BIGINT_DIGITS: u8 = 19;
 /// Digits of a decimal of 128 bits, and of 256.
 const DECIMAL128_DIGITS: u8 = 38;
 const DECIMAL256_DIGITS: u8 = 76;
-/// Digits by which a sum may be longer than what it sums.
-const SUM_ADDS: u8 = 10;
 
 /// Gives sums, averages and quotients their types. Runs before types are made equal.
 #[derive(Debug)]
@@ -43,25 +45,12 @@ pub(super) struct NumericLaw;
 
 impl AnalyzerRule for NumericLaw {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            let rewritten = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| {
-                    beside_floats(expr, &schema).transform_data(|expr| Ok(lawful(expr, &schema)))
-                })?;
-                Ok(if rewritten.transformed {
-                    rewritten.update_data(|expr| name.restore(expr))
-                } else {
-                    rewritten
-                })
-            })?;
-            // Above a sum that has changed its type, others change theirs.
-            rewritten
-                .map_data(with_types_of_inputs)?
-                .transform_data(union_of_floats)?
-                .transform_data(lawful_results)
+        let rewritten = plan.transform_up_with_subqueries(|plan| match Averages::of(&plan)? {
+            Some(averages) => {
+                let sums = lawful_node(averages.sums())?;
+                Ok(Transformed::yes(averages.above(sums.data)?))
+            }
+            None => lawful_node(plan),
         })?;
         Ok(rewritten.data)
     }
@@ -71,12 +60,42 @@ impl AnalyzerRule for NumericLaw {
     }
 }
 
+fn lawful_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    let rewritten = plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let rewritten = expr.transform_up(|expr| {
+            beside_floats(expr, &schema).transform_data(|expr| Ok(lawful(expr, &schema)))
+        })?;
+        Ok(if rewritten.transformed {
+            rewritten.update_data(|expr| name.restore(expr))
+        } else {
+            rewritten
+        })
+    })?;
+    // Above a sum that has changed its type, others change theirs.
+    rewritten
+        .map_data(with_types_of_inputs)?
+        .transform_data(union_of_floats)?
+        .transform_data(lawful_results)
+}
+
 fn lawful(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
-        Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
-            let widened = widen(func.name(), &mut params.args, schema);
+        Expr::AggregateFunction(AggregateFunction { mut func, mut params }) => {
+            let long = (func.name() == "sum" && !params.distinct)
+                .then(|| long_sum_of(&params.args, schema))
+                .flatten();
+            let changed = match long {
+                Some(sum) => {
+                    func = sum;
+                    true
+                }
+                None => widen(func.name(), &mut params.args, schema),
+            };
             let expr = Expr::AggregateFunction(AggregateFunction { func, params });
-            Transformed::new_transformed(expr, widened)
+            Transformed::new_transformed(expr, changed)
         }
         Expr::WindowFunction(mut window) => {
             let WindowFunction { fun, params } = window.as_mut();
@@ -158,6 +177,18 @@ fn whole_digits(mut function: ScalarFunction, schema: &DFSchema) -> Transformed<
     }
 }
 
+/// The sum of a numeric of up to 38 digits whose sum has more.
+fn long_sum_of(args: &[Expr], schema: &DFSchema) -> Option<Arc<AggregateUDF>> {
+    let [arg] = args else {
+        return None;
+    };
+    let given = arg.get_type(schema).ok()?;
+    match (&given, summed(&given)) {
+        (DataType::Decimal128(..), Some(DataType::Decimal256(digits, _))) => Some(long_sum(digits)),
+        _ => None,
+    }
+}
+
 /// Casts what is summed or averaged to the numeric whose sum, or average, the law wants.
 fn widen(function: &str, args: &mut [Expr], schema: &DFSchema) -> bool {
     let [arg] = args else {
@@ -182,7 +213,7 @@ fn widen(function: &str, args: &mut [Expr], schema: &DFSchema) -> bool {
 
 fn summed(given: &DataType) -> Option<DataType> {
     match given {
-        DataType::Int64 => Some(decimal(19, 0)),
+        DataType::Int64 => Some(decimal(BIGINT_DIGITS, 0)),
         DataType::Decimal128(precision, scale) => Some(decimal(
             // The sum of a decimal has ten digits more than it, of a longer type when 38 are too few.
             if precision + SUM_ADDS > DECIMAL128_DIGITS {
@@ -215,7 +246,7 @@ fn averaged(given: &DataType) -> Option<DataType> {
 }
 
 /// `left / right` with the law's scale, if it is a numeric's.
-fn quotient(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
+pub(super) fn quotient(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
     let (left_type, right_type) = (left.get_type(schema).ok()?, right.get_type(schema).ok()?);
     if !left_type.is_decimal() && !right_type.is_decimal() {
         return None;
@@ -241,12 +272,12 @@ fn quotient(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
 }
 
 /// Precision and scale of a numeric, or of an integer as one.
-fn digits(data_type: &DataType) -> Option<(u8, i8)> {
+pub(super) fn digits(data_type: &DataType) -> Option<(u8, i8)> {
     match data_type {
         DataType::Int8 => Some((3, 0)),
         DataType::Int16 => Some((5, 0)),
         DataType::Int32 => Some((10, 0)),
-        DataType::Int64 => Some((19, 0)),
+        DataType::Int64 => Some((BIGINT_DIGITS, 0)),
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) if *scale >= 0 => {
             Some((*precision, *scale))
         }
@@ -255,12 +286,12 @@ fn digits(data_type: &DataType) -> Option<(u8, i8)> {
 }
 
 /// The digits of a numeric whose scale becomes `to`.
-fn rescaled(precision: u8, from: i8, to: i8) -> u8 {
+pub(super) fn rescaled(precision: u8, from: i8, to: i8) -> u8 {
     let added = (to - from).max(0).unsigned_abs();
     precision.saturating_add(added).min(DECIMAL256_DIGITS)
 }
 
-fn decimal(precision: u8, scale: i8) -> DataType {
+pub(super) fn decimal(precision: u8, scale: i8) -> DataType {
     if precision > DECIMAL128_DIGITS {
         DataType::Decimal256(precision, scale)
     } else {
@@ -296,7 +327,7 @@ fn lawful_results(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             changed = true;
             Expr::Cast(Cast::new(Box::new(column), wanted)).alias_qualified(qualifier.cloned(), field.name())
         });
-    let columns: Vec<Expr> = columns.collect();
+    let columns: Vec<Expr> = columns.filter(|column| !is_grouping_id(column)).collect();
     if !changed {
         return Ok(Transformed::no(plan));
     }

@@ -5,6 +5,7 @@ mod float_extremes;
 mod format;
 mod interval_aggregates;
 mod limited;
+mod long_sums;
 mod moments;
 mod one_type;
 
@@ -28,6 +29,7 @@ use datafusion::logical_expr::{
 pub(super) use catalog::CatalogFunctions;
 pub use catalog::{PendingSettings, SettingChange};
 pub(super) use interval_aggregates::{average, chosen};
+pub(super) use long_sums::{SUM_ADDS, long_sum};
 pub(super) use moments::{interval_span, interval_times, session_cast, timestamp_minus, timestamptz_plus};
 
 use crate::error::QueryError;
