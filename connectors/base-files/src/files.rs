@@ -286,8 +286,13 @@ impl FileStore {
         Some(bytes)
     }
 
+    /// Whether ranges of `file` are kept.
+    pub(crate) fn keeps(&self, file: &ObjectMeta) -> bool {
+        self.ranges.keeps(&FileVersion::of(file))
+    }
+
     /// Asks the store whether it still has the version of `file` that ranges are kept of, unless it was seen to since.
-    async fn make_sure(
+    pub(crate) async fn make_sure(
         &self,
         file: &ObjectMeta,
         since: Instant,

@@ -43,6 +43,8 @@ struct State {
     /// What is under way, with its file's place in the order.
     footers: Vec<(usize, SpawnedTask<Result<Arc<Footer>>>)>,
     row_groups: Vec<(usize, ReadAhead)>,
+    /// Whether the store still has the versions of which something is kept: who reads it asks again, and finds the answer.
+    versions: Vec<SpawnedTask<Result<()>>>,
 }
 
 impl Opening {
@@ -79,6 +81,23 @@ impl Opening {
         let passed = state.opened.saturating_sub(4 * self.partitions);
         state.footers.retain(|(place, _)| *place >= passed);
         state.row_groups.retain(|(place, _)| *place >= passed);
+    }
+
+    /// Begins what the first files wait for before anything of them is read: their footers, and whether the store still has
+    /// what is kept of them. Not their rows: a join may leave them out. `metrics` makes the counters of what is asked.
+    pub(crate) fn begin(&self, metrics: impl Fn() -> ReadMetrics) {
+        let first = self.order.iter().enumerate().take(PASSED_OVER_MAX);
+        let first = first.filter(|(_, file)| !self.whole.leaves_out(file));
+        for (place, file) in first.take(self.partitions) {
+            let reads = self.reads.file(file.object_meta.clone());
+            if reads.cached_footer().is_none() {
+                let task = SpawnedTask::spawn(reads.footer(metrics()));
+                self.lock().footers.push((place, task));
+            } else if reads.is_kept() {
+                let task = SpawnedTask::spawn(reads.version(metrics()));
+                self.lock().versions.push(task);
+            }
+        }
     }
 
     /// Begins the next files that nobody has begun, up to `count` for each partition, for one that counts into `metrics`.

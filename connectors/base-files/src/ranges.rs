@@ -130,6 +130,11 @@ impl RangeCache {
         }
     }
 
+    /// Whether anything of `file` is kept.
+    pub(crate) fn keeps(&self, file: &FileVersion) -> bool {
+        self.lock().files.contains_key(file)
+    }
+
     /// Whether the store was seen to have this version at `since` or later.
     pub(crate) fn is_seen(&self, file: &FileVersion, since: Instant) -> bool {
         self.lock()

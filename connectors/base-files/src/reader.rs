@@ -148,6 +148,18 @@ impl FileReads {
         self.scan.files.cached_footer(&self.file)
     }
 
+    /// Whether anything of the file's rows is kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.scan.files.keeps(&self.file)
+    }
+
+    /// Asks whether the store still has this version.
+    pub(crate) async fn version(self, metrics: ReadMetrics) -> Result<()> {
+        let ScanReads { files, since, .. } = &self.scan;
+        let seen = files.make_sure(&self.file, *since, Some(&metrics));
+        with_source_timeout(self.scan.source_timeout, seen).await
+    }
+
     async fn range(self, range: Range<u64>, metrics: ReadMetrics) -> Result<Bytes> {
         let ScanReads { files, since, .. } = &self.scan;
         let bytes = files.range(&self.file, range, *since, Some(&metrics));

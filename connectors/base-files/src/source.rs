@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use causeway_spi::ReadMetrics;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
@@ -54,8 +55,16 @@ pub(crate) struct NamingSource {
     /// Those that `inner` has, for executions of which more is known.
     readers: GuardedReaderFactory,
     memory: Arc<dyn MemoryPool>,
-    /// The execution that its partitions begin.
-    execution: Arc<Mutex<Weak<Opening>>>,
+    execution: Arc<Mutex<Execution>>,
+}
+
+/// The execution that the partitions of a scan are of.
+#[derive(Default)]
+struct Execution {
+    /// What is under way before a partition has begun.
+    begun: Option<Arc<Opening>>,
+    /// What its partitions have in common.
+    running: Weak<Opening>,
 }
 
 impl NamingSource {
@@ -95,15 +104,26 @@ impl NamingSource {
             return None;
         }
         let mut execution = self.execution.lock().unwrap_or_else(PoisonError::into_inner);
-        let opening = execution.upgrade().unwrap_or_else(|| {
+        let known = execution.begun.take().or_else(|| execution.running.upgrade());
+        let opening = known.unwrap_or_else(|| {
             let schema = Arc::clone(self.table_schema().table_schema());
             let filter = self.inner.filter().map(|filter| Arc::new(Snapshots::new(filter)));
             let whole = Wanted::new(filter, schema, Arc::clone(&self.memory));
             let late = self.row_filter().map(|_| whole.of_others());
             Arc::new(Opening::new(self.scan.clone(), config, whole, late))
         });
-        *execution = Arc::downgrade(&opening);
+        execution.running = Arc::downgrade(&opening);
         Some(opening)
+    }
+
+    /// Begins what the first files of `config` wait for first.
+    pub(crate) fn begin(&self, config: &FileScanConfig) {
+        let Some(opening) = self.opening(config) else {
+            return;
+        };
+        opening.begin(|| ReadMetrics::new(self.metrics(), 0));
+        let mut execution = self.execution.lock().unwrap_or_else(PoisonError::into_inner);
+        execution.begun = Some(opening);
     }
 }
 

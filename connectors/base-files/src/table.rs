@@ -13,6 +13,7 @@ use causeway_spi::{
 };
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
+use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::logical_expr::Expr;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
@@ -25,6 +26,7 @@ use crate::layout::TablePlace;
 use crate::listing::Listing;
 use crate::options::DeclaredTable;
 use crate::provider::FilesProvider;
+use crate::source::NamingSource;
 use crate::typed::{Reading, sql_name};
 use crate::{partitions, pruning, sample, schema, splits, text};
 
@@ -457,6 +459,12 @@ impl Table for FilesTable {
         // CSV and JSON are read by the leaf.
         (self.core.format == FileFormat::Parquet)
             .then(|| Arc::new(FilesProvider::new(Arc::clone(&self.core))) as Arc<dyn TableProvider>)
+    }
+
+    fn begin(&self, scan: &FileScanConfig) {
+        if let Some(source) = scan.file_source().downcast_ref::<NamingSource>() {
+            source.begin(scan);
+        }
     }
 }
 

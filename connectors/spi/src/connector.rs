@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::physical_plan::FileScanConfig;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -192,6 +193,10 @@ pub trait Table: Send + Sync + fmt::Debug {
     fn native(&self) -> Option<Arc<dyn TableProvider>> {
         None
     }
+
+    /// `scan`, which [`Table::native`] planned, is about to be executed: begins what it will wait for first, and whatever the
+    /// other scans of its plan find. Who asks for it waits then for what is under way.
+    fn begin(&self, _scan: &FileScanConfig) {}
 }
 
 /// Finds rows by key.

@@ -108,7 +108,8 @@ fn marked(scan: &FileScanConfig, reference: usize) -> Option<FileScanConfig> {
     Some(marked)
 }
 
-fn file_scan(plan: &dyn ExecutionPlan) -> Option<&FileScanConfig> {
+/// The scan of files that `plan` is.
+pub(crate) fn file_scan(plan: &dyn ExecutionPlan) -> Option<&FileScanConfig> {
     let leaf = plan.downcast_ref::<DataSourceExec>()?;
     leaf.data_source().downcast_ref::<FileScanConfig>()
 }

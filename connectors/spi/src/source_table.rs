@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result as DataFusionResult, ScalarValue};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -22,7 +23,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::connector::{Table, TableName};
 use crate::deadline::with_source_timeout;
-use crate::figures::with_reference;
+use crate::figures::{file_scan, leaf_reference, with_reference};
 use crate::filter::{Filter, Pushdown, Verdict};
 use crate::operator::{OperatorNote, Operators};
 use crate::scan::{Scan, ScanFilter};
@@ -47,21 +48,54 @@ pub struct ScanNote {
 }
 
 /// The notes of one statement, in the order in which its scans were planned.
-#[derive(Debug, Default)]
-pub struct ScanNotes(Mutex<Vec<ScanNote>>);
+#[derive(Default)]
+pub struct ScanNotes(Mutex<Vec<Noted>>);
+
+struct Noted {
+    note: ScanNote,
+    table: Arc<dyn Table>,
+}
 
 impl ScanNotes {
     /// Takes the notes, leaving none.
     pub fn take(&self) -> Vec<ScanNote> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let noted = std::mem::take(&mut *self.lock());
+        noted.into_iter().map(|noted| noted.note).collect()
     }
 
-    /// Adds a note and numbers it.
-    fn add(&self, mut note: ScanNote) -> usize {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Begins what the scans of `plan` that are noted here will wait for first ([`Table::begin`]). Must run in a runtime.
+    pub fn begin(&self, plan: &Arc<dyn ExecutionPlan>) -> DataFusionResult<()> {
+        plan.apply(|node| {
+            let reference = leaf_reference(node.as_ref());
+            if let Some((scan, reference)) = file_scan(node.as_ref()).zip(reference) {
+                let table = self.lock().get(reference).map(|noted| Arc::clone(&noted.table));
+                if let Some(table) = table {
+                    table.begin(scan);
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Noted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a note on a scan of `table` and numbers it.
+    fn add(&self, mut note: ScanNote, table: Arc<dyn Table>) -> usize {
+        let mut notes = self.lock();
         note.reference = notes.len();
-        notes.push(note);
+        notes.push(Noted { note, table });
         notes.len() - 1
+    }
+}
+
+impl fmt::Debug for ScanNotes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.lock().iter().map(|noted| &noted.note))
+            .finish()
     }
 }
 
@@ -275,7 +309,7 @@ impl SourceTable {
                 .iter()
                 .cloned(),
         );
-        self.notes.add(ScanNote {
+        let note = ScanNote {
             reference: 0,
             table: self.table.name().clone(),
             filters,
@@ -286,7 +320,8 @@ impl SourceTable {
                 .clone(),
             limit: scan.limit,
             remote: self.table.remote_text(scan),
-        })
+        };
+        self.notes.add(note, Arc::clone(&self.table))
     }
 }
 

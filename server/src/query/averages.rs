@@ -82,7 +82,9 @@ impl Averages {
         let column = |position: usize| found.get(groups + position).cloned();
         let mut columns: Vec<Expr> = found.iter().take(groups).cloned().collect();
         columns.retain(|column| !is_grouping_id(column));
-        let planned = self.planned.schema.iter().skip(groups);
+        // The planned schema may have a grouping id more.
+        let planned = self.planned.schema.fields().len() - self.planned.aggr_expr.len();
+        let planned = self.planned.schema.iter().skip(planned);
         for ((qualifier, field), outcome) in planned.zip(self.results) {
             let result = match outcome {
                 Outcome::Same(position) => column(position),

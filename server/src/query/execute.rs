@@ -9,7 +9,7 @@ use datafusion::physical_plan::execute_stream;
 
 use super::Prepared;
 use super::checked::check_arithmetic;
-use super::explain::{Executed, Explained};
+use super::explain::{Executed, Explain, Explained};
 use super::optimize::optimize;
 use super::plan::with_names;
 use super::receipt::Receipt;
@@ -50,6 +50,9 @@ pub async fn start(mut prepared: Prepared, over: CancelToken) -> Result<QueryHan
     bound_key_lists(prepared.state.config_mut().options_mut(), &plan);
     let plan = lookup_joins(cheap_conditions_first(plan)?)?;
     let planning = prepared.planning + begun.elapsed();
+    if prepared.explain.is_none_or(Explain::analyzes) {
+        prepared.notes.begin(&plan)?;
+    }
     let notes = prepared.notes.take();
     let kinds = &prepared.kinds;
     let receipt = |rows| {

@@ -108,6 +108,17 @@ impl Lake {
         context
     }
 
+    /// A session with the named tables as a statement has them, whose scans are noted in `notes`.
+    pub(crate) async fn noted_session(&self, tables: &[&str], notes: &Arc<ScanNotes>) -> SessionContext {
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+        for name in tables {
+            let table = self.table(name).await.unwrap();
+            let provider = SourceTable::new(table, ScanSettings::default(), Arc::clone(notes));
+            context.register_table(*name, Arc::new(provider)).unwrap();
+        }
+        context
+    }
+
     pub(crate) async fn session(&self, tables: &[&str]) -> SessionContext {
         self.session_with(tables, SessionConfig::new()).await
     }

@@ -1,10 +1,11 @@
 //! What has been read is not read again, as long as it is the same version of the file.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use causeway_spi::{Connector, ErrorKind};
+use causeway_spi::{Connector, ErrorKind, ScanNotes, figures_of};
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use object_store::memory::InMemory;
 use parquet::file::properties::WriterProperties;
 
@@ -12,6 +13,13 @@ use crate::fixture::{Lake, counted, ours, parquet, rows};
 use crate::store::Swapping;
 
 const ROWS: i64 = 50_000;
+
+fn leaves_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn ExecutionPlan>> {
+    match plan.children().as_slice() {
+        [] => vec![Arc::clone(plan)],
+        children => children.iter().flat_map(|child| leaves_of(child)).collect(),
+    }
+}
 
 fn number(id: i64) -> i64 {
     id * 31 % 1009
@@ -84,6 +92,50 @@ async fn several_who_ask_at_once_are_one_request() {
     assert_eq!(first, second);
     assert_eq!((warm.requests, warm.bytes), (3, 0), "{warm:?}");
     assert_eq!(store.counts().0, asked + 3);
+}
+
+/// All scans of a plan ask at its beginning whether the store still has what is kept, whenever the plan comes to them.
+#[tokio::test]
+async fn what_is_kept_is_asked_for_before_it_is_read() {
+    let store = Arc::new(Swapping::counting(Arc::new(InMemory::new())));
+    let lake = Lake::keeping(Arc::clone(&store) as _, 64 << 20);
+    for table in ["t", "u"] {
+        lake.put(&format!("{table}/0.parquet"), file(0)).await;
+    }
+    let notes = Arc::new(ScanNotes::default());
+    let session = lake.noted_session(&["t", "u"], &notes).await;
+    let sql =
+        "SELECT count(*), sum(u.number) FROM t JOIN u ON t.id = u.id WHERE t.number = 3 AND u.number < 700";
+    let plan = async || {
+        session
+            .sql(sql)
+            .await
+            .unwrap()
+            .create_physical_plan()
+            .await
+            .unwrap()
+    };
+    let run = async |plan| collect(plan, session.task_ctx()).await.unwrap();
+    let cold = run(plan().await).await;
+    notes.take();
+
+    let (asked, bytes) = store.counts();
+    let warm = plan().await;
+    assert_eq!(store.counts(), (asked, bytes));
+    notes.begin(&warm).unwrap();
+    let begun = Instant::now();
+    while store.counts().0 < asked + 2 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", store.counts());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(run(Arc::clone(&warm)).await, cold);
+    // Nobody has asked once more, and the questions are the scans'.
+    assert_eq!(store.counts(), (asked + 2, bytes));
+    let leaves = leaves_of(&warm);
+    let requests = leaves
+        .iter()
+        .map(|leaf| figures_of(leaf.as_ref()).unwrap().requests);
+    assert_eq!(requests.collect::<Vec<_>>(), [1, 1]);
 }
 
 #[tokio::test]

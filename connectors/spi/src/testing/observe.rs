@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::physical_plan::FileScanConfig;
 
 use crate::connector::{Lookup, Table, TableName};
 use crate::error::{ConnectorError, ErrorKind, Result};
@@ -87,6 +88,10 @@ impl Table for Observed {
 
     fn native(&self) -> Option<Arc<dyn TableProvider>> {
         self.inner.native()
+    }
+
+    fn begin(&self, scan: &FileScanConfig) {
+        self.inner.begin(scan);
     }
 }
 
