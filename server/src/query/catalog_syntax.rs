@@ -386,8 +386,8 @@ fn make_empty(select: &mut Select) {
     select.selection = Some(boolean(false));
 }
 
-/// Whether an output column is an aggregate's, so that there is a row even without rows below.
-fn has_aggregate(item: &SelectItem) -> bool {
+/// Whether an output column or a condition has an aggregate, so that there is a row even without rows below.
+pub(super) fn has_aggregate(item: &impl Visit) -> bool {
     const AGGREGATES: [&str; 10] = [
         "count",
         "sum",

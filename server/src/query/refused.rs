@@ -143,6 +143,14 @@ fn check_node(node: &LogicalPlan) -> DataFusionResult<Option<QueryError>> {
             }
             let schema = filter.input.schema();
             for part in split_conjunction(&filter.predicate) {
+                // It would become a join's condition, where a subquery finds no columns of its outer query.
+                let correlated_below = has_subquery(std::iter::once(part), |expr| match expr {
+                    Expr::ScalarSubquery(found) => !found.outer_ref_columns.is_empty(),
+                    _ => false,
+                })?;
+                if correlated_below && part.contains_outer() {
+                    return Ok(Some(correlated()));
+                }
                 if !keeps_nulls(part, schema)? {
                     return Ok(Some(lost_nulls()));
                 }

@@ -8,11 +8,11 @@ use datafusion::common::Span;
 use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, Distinct, Expr,
     GroupByExpr, Interval, LimitClause, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
-    TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
+    TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::ast::{ExactNumberInfo, helpers::attached_token::AttachedToken};
 
-use super::catalog_syntax::{call, last_part, literal_text, null, string};
+use super::catalog_syntax::{call, has_aggregate, last_part, literal_text, null, string};
 use super::names::name_right_sides;
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
@@ -145,12 +145,7 @@ fn name_group_of_all(select: &mut Select) {
     let Some(having) = select.having.take() else {
         return;
     };
-    let calls = |expr: &Expr| match expr {
-        Expr::Function(_) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    };
-    let aggregates = visit_expressions(&having, calls).is_break()
-        || visit_expressions(&select.projection, calls).is_break();
+    let aggregates = has_aggregate(&having) || has_aggregate(&select.projection);
     select.having = Some(match is_grouped || aggregates {
         true => having,
         false => Expr::BinaryOp {

@@ -105,9 +105,10 @@ fn packed(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 fn is_packed(plan: &LogicalPlan) -> bool {
-    if !has_conditions(plan) {
-        return false;
-    }
+    has_conditions(plan) && has_long_list(plan)
+}
+
+fn has_long_list(plan: &LogicalPlan) -> bool {
     let mut found = false;
     let walked = plan.apply_expressions(|expr| {
         found |= expr.exists(|part| Ok(long_list(part).is_some()))?;
@@ -120,8 +121,9 @@ fn is_packed(plan: &LogicalPlan) -> bool {
     found
 }
 
+/// Not of conditions alone: what stands twice in one is computed below it, once.
 fn opened(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if !is_packed(&plan) {
+    if !has_long_list(&plan) {
         return Ok(Transformed::no(plan));
     }
     plan.map_expressions(|expr| {
