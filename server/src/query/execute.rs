@@ -37,7 +37,9 @@ impl std::fmt::Debug for QueryHandle {
 }
 
 /// Optimises and starts `prepared`, unless `over` fires meanwhile. Must run on a thread with a large stack; sources are read only when the stream is
-/// polled (for `EXPLAIN ANALYZE`: before this returns).
+/// polled (for `EXPLAIN ANALYZE`: before this returns), but for what all scans wait for first ([`Table::begin`]).
+///
+/// [`Table::begin`]: causeway_spi::Table::begin
 pub async fn start(mut prepared: Prepared, over: CancelToken) -> Result<QueryHandle> {
     let begun = Instant::now();
     let state = &prepared.state;
