@@ -109,10 +109,10 @@ pub fn key_condition(columns: &[(usize, &ColumnProfile)], keys: &[Vec<ScalarValu
                 .zip(key)
                 .map(|((index, profile), value)| possible(equals_key(*index, profile, &[value])))
                 .collect();
-            equalities.map(RemoteExpr::And)
+            equalities
         })
         .collect();
-    (!tuples.is_empty()).then_some(RemoteExpr::Or(tuples))
+    (!tuples.is_empty()).then(|| RemoteExpr::any_tuple(tuples))
 }
 
 /// Equality with one of `values`, none of them NULL.

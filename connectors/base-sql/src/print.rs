@@ -8,7 +8,7 @@ use causeway_spi::{AggregateFunction, JoinKind, TableName, scalar_text};
 use datafusion::common::ScalarValue;
 
 use crate::remote::{
-    ColumnForm, MomentField, MomentFunction, MomentUnit, RemoteColumn, RemoteExpr, RemoteScalar,
+    ColumnForm, Comparison, MomentField, MomentFunction, MomentUnit, RemoteColumn, RemoteExpr, RemoteScalar,
     RemoteSelect, RemoteSource, RemoteValue, ValueForm,
 };
 
@@ -371,6 +371,7 @@ impl<'a> Printer<'a> {
                 self.list(values);
                 self.sql.push_str(after);
             }
+            RemoteExpr::InTuples { columns, tuples } => self.in_tuples(columns, tuples, place),
             RemoteExpr::Like {
                 column,
                 pattern,
@@ -397,6 +398,35 @@ impl<'a> Printer<'a> {
             RemoteExpr::And(members) => self.group(members, " AND ", Place::InsideAnd, place),
             RemoteExpr::Or(members) => self.group(members, " OR ", Place::InsideOr, place),
         }
+    }
+
+    /// SQLite finds no rows by the index for a list of tuples, and takes the tuples one by one.
+    fn in_tuples(&mut self, columns: &[usize], tuples: &[Vec<RemoteValue>], place: Place) {
+        if self.dialect == Dialect::Sqlite {
+            let tuple = |values: &Vec<RemoteValue>| {
+                let values = columns.iter().zip(values);
+                let equal = values.map(|(&index, value)| {
+                    RemoteExpr::compare(index, ColumnForm::Plain, Comparison::Equal, value.clone())
+                });
+                RemoteExpr::And(equal.collect())
+            };
+            let members: Vec<RemoteExpr> = tuples.iter().map(tuple).collect();
+            return self.group(&members, " OR ", Place::InsideOr, place);
+        }
+        self.sql.push('(');
+        for (position, &index) in columns.iter().enumerate() {
+            if position > 0 {
+                self.sql.push_str(", ");
+            }
+            self.column_name(index);
+        }
+        self.sql.push_str(") IN (");
+        for (position, values) in tuples.iter().enumerate() {
+            self.sql.push_str(if position > 0 { ", (" } else { "(" });
+            self.list(values);
+            self.sql.push(')');
+        }
+        self.sql.push(')');
     }
 
     /// Prints members with `joint` between them; in parentheses unless the place around is of the same kind.

@@ -208,6 +208,13 @@ pub enum RemoteExpr {
         /// Whether it is NOT IN.
         negated: bool,
     },
+    /// `(columns) IN (tuples)` of whole numbers; at least one tuple, each with one value for each column.
+    InTuples {
+        /// The left side, each column in its plain form.
+        columns: Vec<usize>,
+        /// The list.
+        tuples: Vec<Vec<RemoteValue>>,
+    },
     /// `column [NOT] LIKE pattern`; `!` is the escape character of the pattern.
     Like {
         /// The left side.
@@ -343,6 +350,56 @@ impl RemoteExpr {
         }
     }
 
+    /// At least one of `tuples` holds, each of which is a list of conditions that all hold. As a list of tuples, if all of them
+    /// compare the same columns with whole numbers: an optimizer plans that in time that grows with the list, and conditions
+    /// joined by OR in its square.
+    pub(crate) fn any_tuple(tuples: Vec<Vec<Self>>) -> Self {
+        match Self::in_tuples(&tuples) {
+            Some(list) => list,
+            None => Self::Or(tuples.into_iter().map(Self::And).collect()),
+        }
+    }
+
+    fn in_tuples(tuples: &[Vec<Self>]) -> Option<Self> {
+        let [first, _, ..] = tuples else {
+            return None;
+        };
+        let columns = first
+            .iter()
+            .map(|condition| Some(condition.equal_whole_number()?.0))
+            .collect::<Option<Vec<usize>>>()?;
+        let values = |tuple: &Vec<Self>| {
+            let mut values = Vec::with_capacity(columns.len());
+            for (condition, column) in tuple.iter().zip(&columns) {
+                let (compared, value) = condition.equal_whole_number()?;
+                values.push((compared == *column).then(|| value.clone())?);
+            }
+            (tuple.len() == columns.len()).then_some(values)
+        };
+        let tuples = tuples.iter().map(values).collect::<Option<_>>()?;
+        Some(Self::InTuples { columns, tuples })
+    }
+
+    /// The column and the value, if this is the equality of a column with a whole number.
+    fn equal_whole_number(&self) -> Option<(usize, &RemoteValue)> {
+        match self {
+            Self::Compare {
+                column:
+                    RemoteColumn {
+                        index,
+                        form: ColumnForm::Plain,
+                    },
+                comparison: Comparison::Equal,
+                value:
+                    value @ RemoteValue {
+                        value: ScalarValue::Int16(_) | ScalarValue::Int32(_) | ScalarValue::Int64(_),
+                        form: ValueForm::Plain,
+                    },
+            } => Some((*index, value)),
+            _ => None,
+        }
+    }
+
     /// How many values the printed condition binds.
     pub fn values_len(&self) -> usize {
         match self {
@@ -354,6 +411,7 @@ impl RemoteExpr {
             | Self::IsNotNull(_) => 0,
             Self::Compare { .. } | Self::Like { .. } => 1,
             Self::In { values, .. } => values.len(),
+            Self::InTuples { tuples, .. } => tuples.iter().map(Vec::len).sum(),
             Self::And(members) | Self::Or(members) => members.iter().map(Self::values_len).sum(),
         }
     }

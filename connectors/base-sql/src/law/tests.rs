@@ -315,6 +315,32 @@ fn keys_are_conditions_with_both_halves() {
 }
 
 #[test]
+fn composite_keys_of_whole_numbers_are_one_list() {
+    let profiles = profiles();
+    let int = |value| ScalarValue::Int32(Some(value));
+    let long = |value| ScalarValue::Int64(Some(value));
+    let columns = [(1, &profiles[1]), (0, &profiles[0])];
+    let keys = [
+        vec![long(1), int(2)],
+        vec![long(-3), int(4)],
+        vec![long(-3), int(4)],
+    ];
+    let several = key_condition(&columns, &keys).unwrap();
+    assert_eq!(several.values_len(), 6);
+    assert_eq!(
+        select(several.clone())
+            .text(Dialect::Sqlite)
+            .split_once(" WHERE ")
+            .unwrap()
+            .1,
+        r#"(("big" = 1 AND "i" = 2) OR ("big" = -3 AND "i" = 4) OR ("big" = -3 AND "i" = 4))"#
+    );
+    assert_eq!(printed(several), "(`big`, `i`) IN ((1, 2), (-3, 4), (-3, 4))");
+    let one = key_condition(&columns, &keys[..1]).unwrap();
+    assert_eq!(printed(one), "((`big` = 1 AND `i` = 2))");
+}
+
+#[test]
 fn names_are_quoted_and_literals_bound() {
     let (_, condition) = judged(&c("ci").eq(lit("x` OR 1")));
     let names: Vec<_> = profiles().into_iter().map(|profile| profile.name).collect();
