@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use causeway_spi::{BatchStream, ConnectorError, ErrorKind, ReadContext, Result};
+use datafusion::common::runtime::SpawnedTask;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use crate::access::AccessPath;
@@ -208,7 +209,12 @@ impl<B: KvBackend> Reader<B> {
         groups
             .map(move |group| {
                 let reader = Arc::clone(&self);
-                async move { reader.fetch(group?).await }
+                // By a task of its own: some rows are decoded while others are read off the wire.
+                let fetch = SpawnedTask::spawn(async move { reader.fetch(group?).await });
+                async move {
+                    let ended = |_| internal("a read was ended before it was done".to_owned());
+                    fetch.join_unwind().await.map_err(ended)?
+                }
             })
             .buffered(ahead)
             .boxed()
