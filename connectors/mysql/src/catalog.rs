@@ -164,9 +164,16 @@ fn parts(
     table: &Row,
     mut prefixes: Vec<IndexPrefix>,
 ) -> Result<SqlTableParts> {
+    let rows: Option<u64> = value(table, 2)?;
     let mut estimates = vec![ColumnEstimate::default(); columns.len()];
     for prefix in &prefixes {
-        if let ([index], Some(distinct)) = (prefix.columns.as_slice(), prefix.distinct)
+        // What the index counted may be long ago; a unique one has as many values as the table has rows, NULLs aside.
+        let distinct = if prefix.unique {
+            rows.filter(|rows| *rows > 0)
+        } else {
+            None
+        };
+        if let ([index], Some(distinct)) = (prefix.columns.as_slice(), distinct.max(prefix.distinct))
             && let Some(estimate) = estimates.get_mut(*index)
         {
             estimate.distinct = estimate.distinct.max(Some(distinct));
@@ -187,7 +194,7 @@ fn parts(
         schema: Arc::new(Schema::new(fields)),
         profiles: columns.iter().map(NativeColumn::profile).collect(),
         statistics: TableStatistics {
-            rows: value(table, 2)?,
+            rows,
             row_bytes: stored.map(|stored| decoded_width(stored, columns)),
             columns: estimates,
         },
