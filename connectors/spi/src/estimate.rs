@@ -15,8 +15,9 @@ const EQUALITY_SHARE: f64 = 0.1;
 const RANGE_SHARE: f64 = 0.33;
 /// Share of rows assumed for a condition that says nothing.
 const DEFAULT_SHARE: f64 = 0.5;
-/// What a row that a key finds beside others costs, in rows of a scan: an index leads to each by itself.
-const FOUND_ROW_COST: f64 = 2.0;
+/// What a row that a key finds beside others costs, in rows of a scan: an index leads to each by itself. Measured with MariaDB:
+/// 80 rows for each key of a secondary index took 7 to 8 rows' time each, 4 for each of a primary key's beginning 10.
+const FOUND_ROW_COST: f64 = 6.0;
 
 /// The statistics of `scan`'s output, by what its source expects where that is known. Unknown rows stay unknown.
 pub(crate) fn scan_statistics(

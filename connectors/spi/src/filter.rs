@@ -6,7 +6,9 @@ use std::fmt;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::Expr;
-use datafusion::sql::unparser::expr_to_sql;
+use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
+use datafusion::sql::unparser::Unparser;
+use datafusion::sql::unparser::dialect::Dialect;
 
 use crate::logical_rules::opened;
 
@@ -48,10 +50,28 @@ impl Filter {
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // As SQL, so that literals are quoted; what has no SQL form is shown in DataFusion's words.
-        match expr_to_sql(&self.0) {
+        match Unparser::new(&PlainNames).expr_to_sql(&self.0) {
             Ok(sql) => write!(f, "{}", strip_brackets(&sql.to_string())),
             Err(_) => write!(f, "{}", self.0.human_display()),
         }
+    }
+}
+
+/// DataFusion's own dialect, which builds a regular expression for each name that it shows.
+struct PlainNames;
+
+impl Dialect for PlainNames {
+    fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
+        let is_plain = identifier.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+            && identifier
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        // As a keyword it is one of another dialect only.
+        let is_keyword = || {
+            let upper = identifier.to_ascii_uppercase();
+            identifier != "id" && ALL_KEYWORDS.binary_search(&upper.as_str()).is_ok()
+        };
+        (!is_plain || is_keyword()).then_some('"')
     }
 }
 

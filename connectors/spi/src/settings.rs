@@ -6,6 +6,7 @@ use std::time::Duration;
 use datafusion::common::config::{ConfigOptions, OptimizerOptions};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::prelude::SessionConfig;
 
 use crate::ScanExec;
@@ -93,12 +94,11 @@ const LOOKUP_KEYS_LEAST: usize = 10_000;
 /// Most keys that scans of files are offered as a list, which tells how few rows have them.
 const FILE_KEYS_MAX: usize = 1_000;
 
-/// Bounds the lists of keys that the joins of `plan` hand over by what its leaves can use; `options` are those that it will
-/// run with.
-///
-/// More keys than are looked up are no use to a leaf; and files are filtered faster by the join's own hash table, which they
-/// get when there is no list. Without a leaf that looks up, lists are short.
-pub fn bound_key_lists(options: &mut ConfigOptions, plan: &Arc<dyn ExecutionPlan>) {
+/// The keys of a partition may be more than its share by this part of all of them.
+const UNEVEN_PART: usize = 16;
+
+/// Most keys that a leaf of `plan` which can look them up is handed as lists; zero without such a leaf.
+fn keys_of_leaves(plan: &Arc<dyn ExecutionPlan>) -> usize {
     let mut keys_max = 0;
     let walked = plan.apply(|node| {
         if let Some(leaf) = node.downcast_ref::<ScanExec>()
@@ -109,6 +109,36 @@ pub fn bound_key_lists(options: &mut ConfigOptions, plan: &Arc<dyn ExecutionPlan
         Ok(TreeNodeRecursion::Continue)
     });
     debug_assert!(walked.is_ok(), "nothing in the walk fails");
+    keys_max
+}
+
+/// Bounds the lists of keys that the joins of `plan` hand over by what its leaves can use; `options` are those that it will
+/// run with.
+///
+/// More keys than are looked up are no use to a leaf; and files are filtered faster by the join's own hash table, which they
+/// get when there is no list. Without a leaf that looks up, lists are short. A partitioned join hands over one list for each
+/// partition: together they are to be no longer.
+pub fn bound_key_lists(options: &mut ConfigOptions, plan: &Arc<dyn ExecutionPlan>) {
+    let mut keys_max = keys_of_leaves(plan);
+    if keys_max > 0 {
+        let mut lists = usize::MAX;
+        let walked = plan.apply(|node| {
+            if let Some(join) = node.downcast_ref::<HashJoinExec>()
+                && keys_of_leaves(join.right()) > 0
+            {
+                lists = lists.min(match join.partition_mode() {
+                    PartitionMode::Partitioned => join.properties().output_partitioning().partition_count(),
+                    _ => 1,
+                });
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        debug_assert!(walked.is_ok(), "nothing in the walk fails");
+        if lists > 1 && lists < usize::MAX {
+            // Of the parts, which are about alike, none is to be cut off.
+            keys_max = keys_max / lists + keys_max / UNEVEN_PART;
+        }
+    }
     let optimizer = &mut options.optimizer;
     (
         optimizer.hash_join_inlist_pushdown_max_distinct_values,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Result, Statistics};
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, LikeExpr};
+use datafusion::physical_expr::expressions::{BinaryExpr, InListExpr, LikeExpr};
 use datafusion::physical_expr::intervals::utils::check_support;
 use datafusion::physical_expr::{conjunction_opt, split_conjunction};
 use datafusion::physical_plan::filter::FilterExec;
@@ -18,6 +18,7 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use super::cluster::Cluster;
+use crate::dynamic_keys::table_column;
 use crate::scan_exec::ScanExec;
 
 /// The share of rows for which a condition holds that is no equality.
@@ -290,8 +291,13 @@ fn passed_on(plan: &Arc<dyn ExecutionPlan>) -> Option<PassedOn<'_>> {
         return Some((input, columns));
     }
     let projection = plan.downcast_ref::<ProjectionExec>()?;
-    let column = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().map(Column::index);
-    let columns = projection.expr().iter().map(|expr| column(&expr.expr));
+    let schema = projection.input().schema();
+    let all: Vec<usize> = (0..schema.fields().len()).collect();
+    // A column that is widened to the other side's type has the same values.
+    let columns = projection
+        .expr()
+        .iter()
+        .map(|output| table_column(&output.expr, &all, &schema));
     Some((projection.input(), columns.collect()))
 }
 

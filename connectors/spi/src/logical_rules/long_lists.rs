@@ -36,24 +36,22 @@ impl OptimizerRule for LongLists {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        everywhere(
-            plan,
-            match self {
-                Self::Packed => packed,
-                Self::Opened => opened,
-            },
-        )
+        match self {
+            Self::Packed => everywhere(plan, is_long_list, packed),
+            Self::Opened => everywhere(plan, |expr| long_list(expr).is_some(), opened),
+        }
     }
 }
 
-/// `plan` with the conditions of all its nodes as `lists` makes them. A statement without conditions costs next to nothing.
+/// `plan` with all its nodes as `lists` makes them. A statement without what `wants` names, as most are, is looked at only.
 fn everywhere(
     plan: LogicalPlan,
+    wants: fn(&Expr) -> bool,
     lists: fn(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
 ) -> Result<Transformed<LogicalPlan>> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
-        found |= has_conditions(node);
+        found |= holds(node, wants);
         Ok(match found {
             true => TreeNodeRecursion::Stop,
             false => TreeNodeRecursion::Continue,
@@ -109,9 +107,14 @@ fn is_packed(plan: &LogicalPlan) -> bool {
 }
 
 fn has_long_list(plan: &LogicalPlan) -> bool {
+    holds(plan, |expr| long_list(expr).is_some())
+}
+
+/// Whether an expression of `plan` has a part that `wants` names.
+fn holds(plan: &LogicalPlan, wants: fn(&Expr) -> bool) -> bool {
     let mut found = false;
     let walked = plan.apply_expressions(|expr| {
-        found |= expr.exists(|part| Ok(long_list(part).is_some()))?;
+        found |= expr.exists(|part| Ok(wants(part)))?;
         Ok(match found {
             true => TreeNodeRecursion::Stop,
             false => TreeNodeRecursion::Continue,
@@ -138,6 +141,10 @@ fn opened(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 
 fn is_long(list: &InList) -> bool {
     list.list.len() >= LITERALS_MIN && list.list.iter().all(|item| matches!(item, Expr::Literal(..)))
+}
+
+fn is_long_list(expr: &Expr) -> bool {
+    matches!(expr, Expr::InList(list) if is_long(list))
 }
 
 fn long_list(expr: &Expr) -> Option<(&Expr, &LongList)> {

@@ -379,8 +379,8 @@ async fn answer_of_another_type_is_refused() {
 #[tokio::test]
 async fn key_lists_are_as_long_as_the_leaves_can_use() {
     let sql = "SELECT count(*) FROM keys JOIN t ON t.id = keys.k";
-    let bounds = async |table: Arc<dyn Table>| {
-        let context = session(2);
+    let bounds_of = async |table: Arc<dyn Table>, partitions: usize| {
+        let context = session(partitions);
         with_keys(&context, &[Some(1), Some(2)]);
         with_table(&context, table, ScanSettings::default());
         let plan = plan(&context, sql).await;
@@ -392,6 +392,7 @@ async fn key_lists_are_as_long_as_the_leaves_can_use() {
             optimizer.hash_join_inlist_pushdown_max_size,
         )
     };
+    let bounds = async |table| bounds_of(table, 1).await;
     let defaults = datafusion::common::config::OptimizerOptions::default();
     let rows = CanonicalTable::standard().rows().clone();
     assert_eq!(
@@ -410,6 +411,10 @@ async fn key_lists_are_as_long_as_the_leaves_can_use() {
         table.rows = rows;
         assert_eq!(bounds(Arc::new(table)).await, (keys, 32 << 20), "{rows:?}");
     }
+    // Two partitions, each with its list: half of the keys and some more.
+    let mut table = Scripted::new(vec![vec![Step::Fail]], vec![Step::Fail]);
+    table.rows = Some(100_000);
+    assert_eq!(bounds_of(Arc::new(table), 2).await, (14_062, 32 << 20));
 }
 
 #[tokio::test]
