@@ -18,7 +18,6 @@ use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue}
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Projection;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -26,6 +25,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
 
+use super::expressions::{InputSchema, rewritten};
 use super::numerics::with_even_scales;
 
 /// Checks the arithmetic of an optimised plan. Scans keep theirs: sources decline filters with arithmetic.
@@ -108,33 +108,33 @@ fn rewrite(plan: LogicalPlan, stage: Stage) -> Result<LogicalPlan> {
         if matches!(plan, LogicalPlan::TableScan(_) | LogicalPlan::Limit(_)) {
             return Ok(Transformed::no(plan));
         }
-        let schema = merge_schema(&plan.inputs());
+        let schema = InputSchema::of(&plan);
         let names = NamePreserver::new(&plan);
         let hides = stage == Stage::Finished && matches!(plan, LogicalPlan::Filter(_));
         plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| {
-                checked(expr, &schema, stage).transform_data(|expr| {
-                    Ok(match stage {
-                        Stage::Finished => with_even_scales(expr, &schema),
-                        Stage::Analysis => Transformed::no(expr),
+            rewritten(expr, &names, is_operator, |expr| {
+                let checked = expr.transform_up(|expr| {
+                    checked(expr, &schema, stage).transform_data(|expr| {
+                        Ok(match stage {
+                            Stage::Finished => with_even_scales(expr, &schema),
+                            Stage::Analysis => Transformed::no(expr),
+                        })
                     })
-                })
-            })?;
-            let rewritten = match hides {
-                true => {
-                    rewritten.transform_data(|expr| expr.transform_up(|expr| Ok(opaque(expr, &schema))))?
+                })?;
+                match hides {
+                    true => {
+                        checked.transform_data(|expr| expr.transform_up(|expr| Ok(opaque(expr, &schema))))
+                    }
+                    false => Ok(checked),
                 }
-                false => rewritten,
-            };
-            Ok(if rewritten.transformed {
-                rewritten.update_data(|expr| name.restore(expr))
-            } else {
-                rewritten
             })
         })
     })?;
     Ok(rewritten.data)
+}
+
+fn is_operator(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryExpr(_) | Expr::Negative(_))
 }
 
 fn checked(expr: Expr, schema: &DFSchema, stage: Stage) -> Transformed<Expr> {

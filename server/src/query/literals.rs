@@ -11,7 +11,8 @@ use datafusion::logical_expr::expr::{InList, InSubquery};
 use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::moments::{rewrite, session_zone};
+use super::expressions::rewrite;
+use super::moments::session_zone;
 use crate::values::input::{self, InputContext};
 
 /// Functions all of whose arguments are of one type.

@@ -12,6 +12,7 @@ mod constants;
 mod distinct;
 mod execute;
 mod explain;
+mod expressions;
 mod floats;
 mod functions;
 mod identifiers;

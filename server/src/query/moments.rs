@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
+use super::expressions::rewrite;
 use super::functions::{
     chosen, interval_span, interval_times, session_cast, timestamp_minus, timestamptz_plus,
 };
-use super::types::with_types_of_inputs;
 use crate::values::zone;
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast, lit,
 };
@@ -28,60 +26,6 @@ const DAY: i64 = 86_400_000_000;
 pub(super) fn session_zone(options: &ConfigOptions) -> Tz {
     let name = options.execution.time_zone.as_deref();
     name.and_then(zone::by_name).unwrap_or(Tz::UTC)
-}
-
-/// `plan` with `each` applied to its expressions, from the leaves up; names of outputs stay. A plan without any expression
-/// that `wants` names is left alone.
-pub(super) fn rewrite(
-    plan: LogicalPlan,
-    wants: fn(&Expr) -> bool,
-    each: &dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
-) -> Result<LogicalPlan> {
-    if !has(&plan, wants)? {
-        return Ok(plan);
-    }
-    let mut is_changed = false;
-    let rewritten = plan.transform_up_with_subqueries(|plan| {
-        let mut schema = merge_schema(&plan.inputs());
-        if let LogicalPlan::TableScan(scan) = &plan {
-            schema.merge(&scan.projected_schema);
-        }
-        let names = NamePreserver::new(&plan);
-        let rewritten = plan.map_expressions(|expr| {
-            if !expr.exists(|expr| Ok(wants(expr)))? {
-                return Ok(Transformed::no(expr));
-            }
-            let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| each(expr, &schema))?;
-            Ok(if rewritten.transformed {
-                rewritten.update_data(|expr| name.restore(expr))
-            } else {
-                rewritten
-            })
-        })?;
-        // Types change from below.
-        is_changed |= rewritten.transformed;
-        match is_changed {
-            true => rewritten.map_data(with_types_of_inputs),
-            false => Ok(rewritten),
-        }
-    })?;
-    Ok(rewritten.data)
-}
-
-/// Whether there is an expression that `wants` names.
-fn has(plan: &LogicalPlan, wants: fn(&Expr) -> bool) -> Result<bool> {
-    let mut found = false;
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            found = found || expr.exists(|expr| Ok(wants(expr)))?;
-            Ok(match found {
-                true => TreeNodeRecursion::Stop,
-                false => TreeNodeRecursion::Continue,
-            })
-        })
-    })?;
-    Ok(found)
 }
 
 /// Averages, and the shortest and longest of intervals. Runs when moments have PostgreSQL's types.

@@ -15,13 +15,13 @@ use datafusion::logical_expr::expr::{
 };
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
 use datafusion::logical_expr::logical_plan::{RecursiveQuery, Union};
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     AggregateUDF, BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 
 use super::averages::{Averages, is_grouping_id};
+use super::expressions::{InputSchema, rewritten};
 use super::floats::{beside_floats, union_of_floats};
 use super::functions::{SUM_ADDS, long_sum};
 use super::rounding::half_to_even;
@@ -45,12 +45,17 @@ pub(super) struct NumericLaw;
 
 impl AnalyzerRule for NumericLaw {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|plan| match Averages::of(&plan)? {
-            Some(averages) => {
-                let sums = lawful_node(averages.sums())?;
-                Ok(Transformed::yes(averages.above(sums.data)?))
-            }
-            None => lawful_node(plan),
+        let mut is_changed = false;
+        let rewritten = plan.transform_up_with_subqueries(|plan| {
+            let lawful = match Averages::of(&plan)? {
+                Some(averages) => {
+                    let sums = lawful_node(averages.sums(), true)?;
+                    Transformed::yes(averages.above(sums.data)?)
+                }
+                None => lawful_node(plan, is_changed)?,
+            };
+            is_changed |= lawful.transformed;
+            Ok(lawful)
         })?;
         Ok(rewritten.data)
     }
@@ -60,25 +65,40 @@ impl AnalyzerRule for NumericLaw {
     }
 }
 
-fn lawful_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let schema = merge_schema(&plan.inputs());
+/// `plan` with lawful expressions; `is_changed`: perhaps the types of its inputs are others than those that it was planned with.
+fn lawful_node(plan: LogicalPlan, is_changed: bool) -> Result<Transformed<LogicalPlan>> {
+    let schema = InputSchema::of(&plan);
     let names = NamePreserver::new(&plan);
-    let rewritten = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let rewritten = expr.transform_up(|expr| {
-            beside_floats(expr, &schema).transform_data(|expr| Ok(lawful(expr, &schema)))
-        })?;
-        Ok(if rewritten.transformed {
-            rewritten.update_data(|expr| name.restore(expr))
-        } else {
-            rewritten
+    let lawful = plan.map_expressions(|expr| {
+        rewritten(expr, &names, may_be_unlawful, |expr| {
+            expr.transform_up(|expr| {
+                beside_floats(expr, &schema).transform_data(|expr| Ok(lawful(expr, &schema)))
+            })
         })
     })?;
     // Above a sum that has changed its type, others change theirs.
-    rewritten
-        .map_data(with_types_of_inputs)?
+    let typed = match is_changed || lawful.transformed {
+        true => lawful.map_data(with_types_of_inputs)?,
+        false => lawful,
+    };
+    typed
         .transform_data(union_of_floats)?
         .transform_data(lawful_results)
+}
+
+/// What [`lawful`] and [`beside_floats`] look at.
+fn may_be_unlawful(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast(cast) => cast.field.data_type() == &NUMERIC_OF_ANY_SCALE,
+        Expr::AggregateFunction(_)
+        | Expr::WindowFunction(_)
+        | Expr::ScalarFunction(_)
+        | Expr::BinaryExpr(_)
+        | Expr::Between(_)
+        | Expr::InList(_)
+        | Expr::Case(_) => true,
+        _ => false,
+    }
 }
 
 fn lawful(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
@@ -414,6 +434,7 @@ pub(super) fn narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn with_narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let mut is_changed = false;
     let rewritten = plan.transform_up_with_subqueries(|plan| match plan {
         // Limits are int8.
         LogicalPlan::Limit(_) => Ok(Transformed::no(plan)),
@@ -423,13 +444,17 @@ fn with_narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
             let (start, repeated) = (term(query.static_term)?, term(query.recursive_term)?);
             let query =
                 RecursiveQuery::try_new(query.name, Arc::new(start), Arc::new(repeated), query.is_distinct)?;
+            is_changed = true;
             Ok(Transformed::yes(LogicalPlan::RecursiveQuery(query)))
         }
         // Its types follow from its parts, also where they have become smaller.
-        LogicalPlan::Union(union) => Ok(Transformed::yes(LogicalPlan::Union(
-            Union::try_new_with_loose_types(union.inputs)?,
-        ))),
+        LogicalPlan::Union(union) => {
+            is_changed = true;
+            let union = Union::try_new_with_loose_types(union.inputs)?;
+            Ok(Transformed::yes(LogicalPlan::Union(union)))
+        }
         LogicalPlan::Values(values) => {
+            is_changed = true;
             let rows = values.values.into_iter().map(|row| {
                 let row = row
                     .into_iter()
@@ -441,16 +466,12 @@ fn with_narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         plan => {
             let names = NamePreserver::new(&plan);
-            let rewritten = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let rewritten = narrowed(expr)?;
-                Ok(if rewritten.transformed {
-                    rewritten.update_data(|expr| name.restore(expr))
-                } else {
-                    rewritten
-                })
-            })?;
-            rewritten.map_data(LogicalPlan::recompute_schema)
+            let narrow = plan.map_expressions(|expr| rewritten(expr, &names, is_whole_literal, narrowed))?;
+            is_changed |= narrow.transformed;
+            match is_changed {
+                true => narrow.map_data(LogicalPlan::recompute_schema),
+                false => Ok(narrow),
+            }
         }
     })?;
     Ok(rewritten.data)
@@ -467,6 +488,13 @@ fn bare_null(expr: Expr) -> Expr {
         }
         other => other,
     }
+}
+
+fn is_whole_literal(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Literal(ScalarValue::Int64(_) | ScalarValue::UInt64(_), _)
+    )
 }
 
 fn narrowed(expr: Expr) -> Result<Transformed<Expr>> {

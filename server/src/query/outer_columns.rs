@@ -8,10 +8,10 @@ use std::sync::Arc;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::expressions::InputSchema;
 use super::types::with_types_of_inputs;
 
 /// Gives columns of outer queries the types that these have.
@@ -32,10 +32,12 @@ impl AnalyzerRule for OuterColumns {
 pub(super) fn with_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut is_correlated = false;
     plan.apply_with_subqueries(|node| {
-        is_correlated |= node.expressions().iter().any(Expr::contains_outer);
-        Ok(match is_correlated {
-            true => TreeNodeRecursion::Stop,
-            false => TreeNodeRecursion::Continue,
+        node.apply_expressions(|expr| {
+            is_correlated |= expr.contains_outer();
+            Ok(match is_correlated {
+                true => TreeNodeRecursion::Stop,
+                false => TreeNodeRecursion::Continue,
+            })
         })
     })?;
     if !is_correlated {
@@ -43,7 +45,7 @@ pub(super) fn with_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     }
     // From the outermost on: what is nearer has the last word.
     let typed = plan.transform_down_with_subqueries(|node| {
-        let schema = merge_schema(&node.inputs());
+        let schema = InputSchema::of(&node);
         let node = node.map_subqueries(|subquery| typed_by(subquery, &schema))?;
         node.transform_data(|node| match node {
             // Of which the right side may be LATERAL.

@@ -5,9 +5,11 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
-use datafusion::logical_expr::utils::{conjunction, disjunction, merge_schema};
+use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
+
+use super::expressions::InputSchema;
 
 /// Items of a list beyond which a set of them is faster than their patterns.
 const ITEMS_MAX: usize = 32;
@@ -20,7 +22,7 @@ impl AnalyzerRule for Prefixes {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|plan| match plan {
             LogicalPlan::Filter(_) | LogicalPlan::Join(_) => {
-                let schema = merge_schema(&plan.inputs());
+                let schema = InputSchema::of(&plan);
                 plan.map_expressions(|expr| expr.transform_up(|expr| Ok(with_patterns(expr, &schema))))
             }
             other => Ok(Transformed::no(other)),

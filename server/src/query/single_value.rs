@@ -27,6 +27,9 @@ impl AnalyzerRule for SingleValues {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|plan| {
             plan.map_expressions(|expr| {
+                if !expr.exists(|expr| Ok(matches!(expr, Expr::ScalarSubquery(_))))? {
+                    return Ok(Transformed::no(expr));
+                }
                 expr.transform_up(|expr| match expr {
                     Expr::ScalarSubquery(subquery) if needs_one_row(&subquery) => {
                         Ok(Transformed::yes(Expr::ScalarSubquery(with_one_row(subquery)?)))

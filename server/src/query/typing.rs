@@ -6,9 +6,9 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Span};
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
+use super::expressions::InputSchema;
 use crate::catalog::pg_type::{PgType, format_type};
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
@@ -17,7 +17,7 @@ use crate::sqlstate::SqlState;
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     let mut wrong = None;
     let walked = plan.apply_with_subqueries(|node| {
-        let schema = merge_schema(&node.inputs());
+        let schema = InputSchema::of(node);
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 wrong = check_expr(expr, &schema);

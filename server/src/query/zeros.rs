@@ -12,13 +12,14 @@ use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::expr::{Case, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Distinct;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 use std::sync::Arc;
+
+use super::expressions::{InputSchema, rewritten};
 
 /// Makes one zero of two where bits would be compared. Runs after types are made equal.
 #[derive(Debug)]
@@ -30,21 +31,18 @@ impl AnalyzerRule for EqualZeros {
             if matches!(plan, LogicalPlan::TableScan(_)) {
                 return Ok(Transformed::no(plan));
             }
-            let schema = merge_schema(&plan.inputs());
+            let schema = InputSchema::of(&plan);
             let sorts = matches!(plan, LogicalPlan::Sort(_));
             let plan = with_equal_keys(plan, &schema);
             let names = NamePreserver::new(&plan);
             plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let mut rewritten = expr.transform_up(|expr| Ok(compared(expr, &schema)))?;
-                if sorts {
-                    rewritten = rewritten.transform_data(|expr| Ok(unsigned(expr, &schema)))?;
+                let compared = rewritten(expr, &names, may_compare_bits, |expr| {
+                    expr.transform_up(|expr| Ok(compared(expr, &schema)))
+                })?;
+                match sorts {
+                    true => compared.transform_data(|expr| Ok(unsigned(expr, &schema))),
+                    false => Ok(compared),
                 }
-                Ok(if rewritten.transformed {
-                    rewritten.update_data(|expr| name.restore(expr))
-                } else {
-                    rewritten
-                })
             })
         })?;
         Ok(rewritten.data)
@@ -89,6 +87,16 @@ pub(super) fn equal_join_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
         Ok(Transformed::new_transformed(LogicalPlan::Join(join), changed))
     })?;
     Ok(rewritten.data)
+}
+
+/// What [`compared`] looks at.
+fn may_compare_bits(expr: &Expr) -> bool {
+    match expr {
+        Expr::ScalarFunction(function) => function.name() == "nullif",
+        Expr::Case(case) => case.expr.is_some(),
+        Expr::InList(_) | Expr::WindowFunction(_) | Expr::AggregateFunction(_) | Expr::Negative(_) => true,
+        _ => false,
+    }
 }
 
 fn compared(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
