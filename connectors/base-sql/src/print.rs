@@ -400,7 +400,8 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// SQLite finds no rows by the index for a list of tuples, and takes the tuples one by one.
+    /// As a table of the tuples, whose rows MySQL looks for by the index: a list of tuples as conditions it would plan in the
+    /// square of its length. SQLite finds no rows by the index for a list, and takes the tuples one by one.
     fn in_tuples(&mut self, columns: &[usize], tuples: &[Vec<RemoteValue>], place: Place) {
         if self.dialect == Dialect::Sqlite {
             let tuple = |values: &Vec<RemoteValue>| {
@@ -420,13 +421,20 @@ impl<'a> Printer<'a> {
             }
             self.column_name(index);
         }
-        self.sql.push_str(") IN (");
-        for (position, values) in tuples.iter().enumerate() {
-            self.sql.push_str(if position > 0 { ", (" } else { "(" });
-            self.list(values);
-            self.sql.push(')');
+        self.sql.push_str(") IN (SELECT * FROM (");
+        for (row, values) in tuples.iter().enumerate() {
+            self.sql
+                .push_str(if row > 0 { " UNION ALL SELECT " } else { "SELECT " });
+            for (position, value) in values.iter().enumerate() {
+                self.sql.push_str(if position > 0 { ", CAST(" } else { "CAST(" });
+                self.value(value);
+                self.sql.push_str(" AS SIGNED)");
+                if row == 0 {
+                    self.sql.push_str(&format!(" AS k{position}"));
+                }
+            }
         }
-        self.sql.push(')');
+        self.sql.push_str(") AS k)");
     }
 
     /// Prints members with `joint` between them; in parentheses unless the place around is of the same kind.

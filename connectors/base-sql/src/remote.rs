@@ -351,8 +351,8 @@ impl RemoteExpr {
     }
 
     /// At least one of `tuples` holds, each of which is a list of conditions that all hold. As a list of tuples, if all of them
-    /// compare the same columns with whole numbers: an optimizer plans that in time that grows with the list, and conditions
-    /// joined by OR in its square.
+    /// compare the same columns with whole numbers: those can be sent as a table, where conditions joined by OR would be planned
+    /// in the square of their number.
     pub(crate) fn any_tuple(tuples: Vec<Vec<Self>>) -> Self {
         match Self::in_tuples(&tuples) {
             Some(list) => list,

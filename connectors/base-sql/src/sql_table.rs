@@ -24,10 +24,8 @@ use crate::profile::{ColumnKind, ColumnProfile};
 use crate::ranges::{KeyRanges, OnePart, PartReader, SqlPart, one_part, splits_text};
 use crate::remote::{RemoteExpr, RemoteSelect, RemoteSource};
 
-/// Most keys of one statement: MariaDB turns lists of 1,000 values into a subquery, MySQL's optimizer has a memory limit.
+/// Most keys of one statement: MariaDB turns lists of 1,000 into a subquery, MySQL's optimizer has a memory limit.
 const KEYS_PER_STATEMENT_MAX: usize = 500;
-/// Most values of the keys of one statement.
-const KEY_VALUES_PER_STATEMENT_MAX: usize = 999;
 
 /// Rows from which a scan costs less for each row.
 const LARGE_ROWS: u64 = 100_000;
@@ -367,9 +365,7 @@ impl<B: SqlBackend> Lookup for SqlTable<B> {
             profiles: Arc::clone(&self.profiles),
             values,
             next_row: 0,
-            keys_max: room
-                .min(KEYS_PER_STATEMENT_MAX)
-                .min((KEY_VALUES_PER_STATEMENT_MAX / columns.len()).max(1)),
+            keys_max: room.min(KEYS_PER_STATEMENT_MAX),
         };
         self.run(scan, Box::new(statements), None, cx)
     }

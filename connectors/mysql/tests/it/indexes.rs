@@ -25,10 +25,11 @@ async fn pushed_forms_use_the_index() {
                 "CREATE TABLE t (id int PRIMARY KEY, v varchar(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci,
                  l varchar(50) CHARACTER SET latin1, n varchar(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
                  dec2 decimal(10,2), day date NOT NULL, bu bigint unsigned, b varbinary(20), at datetime(3),
+                 x int NOT NULL, y smallint unsigned NOT NULL, INDEX whole (x, y),
                  INDEX (v), INDEX (l), INDEX (n), INDEX (dec2), INDEX (day), INDEX pair (bu, v), INDEX (b), INDEX (at))",
                 "INSERT INTO t SELECT seq, CONCAT('x', seq % 2000), CONCAT('x', seq), CONCAT('x', seq), seq / 7,
                  DATE_ADD('2000-01-01', INTERVAL seq DAY), seq, CONCAT('x', seq),
-                 DATE_ADD('2000-01-01', INTERVAL seq HOUR) FROM seq_1_to_20000",
+                 DATE_ADD('2000-01-01', INTERVAL seq HOUR), seq % 100, seq FROM seq_1_to_20000",
                 "ANALYZE TABLE t",
             ],
         )
@@ -80,6 +81,11 @@ async fn pushed_forms_use_the_index() {
         .collect();
     let composite = key_condition(&[(6, &profiles[6]), (1, &profiles[1])], &keys).unwrap();
     assert_indexed(&mut admin, &select(composite), "pair", "composite keys").await;
+    let keys: Vec<Vec<ScalarValue>> = (1..=500).map(|n: i32| vec![(n % 100).into(), n.into()]).collect();
+    for keys in [&keys[..2], &keys[..]] {
+        let whole = key_condition(&[(9, &profiles[9]), (10, &profiles[10])], keys).unwrap();
+        assert_indexed(&mut admin, &select(whole), "whole", "keys of whole numbers").await;
+    }
     let keys: Vec<Vec<ScalarValue>> = (1..=500).map(|n| vec![format!("x{n}").into()]).collect();
     let text = key_condition(&[(2, &profiles[2])], &keys).unwrap();
     assert_indexed(&mut admin, &select(text), "l", "text keys").await;
@@ -122,7 +128,9 @@ async fn assert_indexed(admin: &mut Conn, select: &RemoteSelect, index: &str, wh
     let sql = format!("EXPLAIN {}", statement.sql.split_once("*/ ").unwrap().1);
     let params: Vec<Value> = statement.params.iter().map(bound).collect();
     let params = mysql_async::Params::Positional(params);
-    let plan: Row = admin.exec_first(sql.as_str(), params).await.unwrap().unwrap();
+    let plan: Vec<Row> = admin.exec(sql.as_str(), params).await.unwrap();
+    let is_of_table = |row: &&Row| row.get::<Option<String>, _>("table").unwrap().as_deref() == Some("t");
+    let plan = plan.iter().find(is_of_table).unwrap();
     let (access, key): (String, Option<String>) = (plan.get("type").unwrap(), plan.get("key").unwrap());
     assert!(
         matches!(access.as_str(), "ref" | "range" | "const") && key.as_deref() == Some(index),
@@ -180,6 +188,8 @@ fn profiles() -> Vec<ColumnProfile> {
                 zero_dates,
             },
         ),
+        ("x", ColumnKind::Integer),
+        ("y", ColumnKind::Integer),
     ]
     .map(|(name, kind)| ColumnProfile {
         name: name.to_owned(),

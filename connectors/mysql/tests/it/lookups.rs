@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Decimal128Array, Int32Array, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, Decimal128Array, Int16Array, Int32Array, RecordBatch, StringViewArray};
 use causeway_spi::{ReadContext, Table};
 use datafusion::logical_expr::{Expr, ident, lit};
 use futures::TryStreamExt;
@@ -87,6 +87,43 @@ async fn text_and_composite_keys_compare_bytes() {
     ]);
     let found = ids(&get(table.as_ref(), &wanted, key, values).await);
     assert_eq!(found, (1..1_500).collect::<Vec<_>>());
+}
+
+/// They are sent as a table, and a number that a column's type cannot hold is no other one there.
+#[tokio::test]
+async fn composite_keys_of_whole_numbers() {
+    let Some(server) = server() else { return };
+    let tables = [
+        "CREATE TABLE t (id int, small smallint unsigned, least tinyint, big bigint unsigned,
+         PRIMARY KEY (small, id), INDEX tiny (least, id), INDEX wide (big, id))",
+        "INSERT INTO t SELECT seq, seq % 100, seq % 100, seq % 100 FROM seq_1_to_5000",
+        "INSERT INTO t VALUES (9001, 65535, 127, 18446744073709551615), (9002, 0, -128, 9223372036854775808),
+         (9003, 7, NULL, NULL)",
+        "ANALYZE TABLE t",
+    ];
+    let catalog = server.database("causeway_lookup_whole", &tables).await;
+    let table = load(&catalog, "causeway_lookup_whole", "t").await;
+    let find = async |name: &str, column: ArrayRef, id: Vec<i32>| {
+        let key = key_of(table.as_ref(), &[name, "id"]);
+        let values = batch(vec![(name, column), ("id", ints(id))]);
+        ids(&get(table.as_ref(), &scan(table.as_ref()), key, values).await)
+    };
+    for count in [1, 2, 3, 499, 500, 501, 1_203] {
+        let small = ints((1..=count).map(|n| n % 100).chain([5]));
+        let ids: Vec<i32> = (1..=count).chain([6]).collect();
+        assert_eq!(find("small", small, ids).await, (1..=count).collect::<Vec<_>>());
+    }
+    let beyond = [65_535, -1, 70_000, 131_071, 0, 65_536];
+    let ids = vec![9001, 9001, 9001, 9001, 9002, 9002];
+    assert_eq!(find("small", ints(beyond), ids).await, [9001, 9002]);
+    let least = Arc::new(Int16Array::from_iter_values([-128, 300, 127, 128, 255, -129]));
+    let ids = vec![9002, 9001, 9001, 9001, 9001, 9002];
+    assert_eq!(find("least", least, ids).await, [9001, 9002]);
+    let big = decimals(&[i128::from(u64::MAX), 1 << 63, -1, -(1 << 63), 7, 7]);
+    let ids = vec![9001, 9002, 9001, 9002, 7, 107];
+    assert_eq!(find("big", big, ids).await, [7, 107, 9001, 9002]);
+    let big = decimals(&[-1, -(1 << 63), 7, 0]);
+    assert_eq!(find("big", big, vec![9001, 9002, 7, 9003]).await, [7]);
 }
 
 fn key_of(table: &dyn Table, columns: &[&str]) -> usize {
