@@ -6,10 +6,10 @@ mod long_lists;
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
@@ -70,7 +70,11 @@ impl OptimizerRule for Guarded {
         match self.rule.name() {
             SINGLE_DISTINCT if sums_numerics(&plan) => Ok(Transformed::no(plan)),
             SINGLE_DISTINCT => self.rule.rewrite(plan, config),
-            PUSH_DOWN_FILTER if is_constant_above_groups(&plan) || is_above_one_row(&plan) => {
+            PUSH_DOWN_FILTER
+                if is_constant_above_groups(&plan)
+                    || is_above_total(&plan)
+                    || may_fail_above_except(&plan) =>
+            {
                 Ok(Transformed::no(plan))
             }
             // Before each pass: others move conditions together in between.
@@ -105,15 +109,20 @@ fn is_constant_above_groups(plan: &LogicalPlan) -> bool {
     let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref() else {
         return false;
     };
-    matches!(aggregate.group_expr.first(), None | Some(Expr::GroupingSet(_)))
+    has_total(aggregate)
         && split_conjunction(&filter.predicate)
             .iter()
             .any(|part| !part.any_column_refs())
 }
 
-/// Whether `plan` filters the one row of an aggregate without groups, perhaps with others between. The rule makes one of their
+/// Whether `aggregate` may have a row without any row below it.
+fn has_total(aggregate: &Aggregate) -> bool {
+    matches!(aggregate.group_expr.first(), None | Some(Expr::GroupingSet(_)))
+}
+
+/// Whether `plan` filters the rows of such an aggregate, perhaps with other filters between. The rule makes one of their
 /// conditions, which may be false by itself, and such a one it would move below the aggregate.
-fn is_above_one_row(plan: &LogicalPlan) -> bool {
+fn is_above_total(plan: &LogicalPlan) -> bool {
     if !matches!(plan, LogicalPlan::Filter(_)) {
         return false;
     }
@@ -123,8 +132,26 @@ fn is_above_one_row(plan: &LogicalPlan) -> bool {
             LogicalPlan::Filter(inner) => inner.input.as_ref(),
             LogicalPlan::Projection(inner) => inner.input.as_ref(),
             LogicalPlan::SubqueryAlias(inner) => inner.input.as_ref(),
-            LogicalPlan::Aggregate(aggregate) => return aggregate.group_expr.is_empty(),
+            LogicalPlan::Aggregate(aggregate) => return has_total(aggregate),
             _ => return false,
         };
     }
+}
+
+/// Whether `plan` filters what EXCEPT leaves by a condition that may be an error: of rows that it takes away it is not asked.
+fn may_fail_above_except(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Filter(filter) = plan else {
+        return false;
+    };
+    let LogicalPlan::Join(join) = filter.input.as_ref() else {
+        return false;
+    };
+    let may_fail = |expr: &Expr| match expr {
+        Expr::BinaryExpr(binary) => !binary.op.supports_propagation() && !binary.op.is_logic_operator(),
+        Expr::Cast(_) | Expr::Negative(_) | Expr::ScalarFunction(_) => true,
+        _ => false,
+    };
+    join.join_type == JoinType::LeftAnti
+        && join.null_equality == NullEquality::NullEqualsNull
+        && matches!(filter.predicate.exists(|expr| Ok(may_fail(expr))), Ok(true))
 }

@@ -6,7 +6,7 @@ use causeway_sql_tests::client::{Client, QueryFailure, Row, Rows};
 
 use super::kind::Kind;
 use super::places::{Place, Placed};
-use super::query::{Names, Query};
+use super::query::{Names, OrderKey, Query};
 
 /// Rows of a difference that are shown.
 const SHOWN_MAX: usize = 12;
@@ -166,7 +166,10 @@ impl<'a> Judge<'a> {
         }
         let keys: Vec<usize> = query.order.iter().map(|key| key.column).collect();
         let in_order = |rows: &[Row]| -> Vec<Row> { rows.iter().map(|row| cells(row, &keys)).collect() };
-        if in_order(&expected) != in_order(&found) {
+        let (expected_order, found_order) = (in_order(&expected), in_order(&found));
+        // PostgreSQL takes a key of grouping sets that a condition gives one value for constant, and does not sort by it.
+        let is_sorted = |rows: &[Row]| nulls_are_in_place(rows, &query.order);
+        if expected_order != found_order && (is_sorted(&expected_order) || !is_sorted(&found_order)) {
             let text = |rows: &[Row]| {
                 rows.iter()
                     .take(SHOWN_MAX)
@@ -211,6 +214,18 @@ fn normal(kinds: &[Kind], rows: &Rows) -> Vec<Row> {
         .iter()
         .map(|row| row.iter().zip(kinds).map(cell).collect())
         .collect()
+}
+
+/// Whether the NULLs of the keys, which `rows` are cut to, stand where `order` wants them.
+fn nulls_are_in_place(rows: &[Row], order: &[OrderKey]) -> bool {
+    rows.windows(2).all(|pair| {
+        let mut cells = pair[0].iter().zip(&pair[1]).zip(order);
+        match cells.find(|((one, next), _)| one != next) {
+            Some(((None, _), key)) => key.nulls_first(),
+            Some(((_, None), key)) => !key.nulls_first(),
+            _ => true,
+        }
+    })
 }
 
 fn cells(row: &Row, columns: &[usize]) -> Row {

@@ -154,6 +154,15 @@ pub(super) struct OrderKey {
     pub(super) direction: &'static str,
 }
 
+impl OrderKey {
+    pub(super) fn nulls_first(self) -> bool {
+        match self.direction {
+            direction if direction.contains("NULLS") => direction.contains("FIRST"),
+            direction => direction.contains("DESC"),
+        }
+    }
+}
+
 impl Query {
     pub(super) fn of(body: Body) -> Self {
         Self {
