@@ -110,6 +110,46 @@ fn store_url(catalog: &str) -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse(format!("causeway-files://{host}"))
 }
 
+/// A file that is less than this part of what a partition reads is not worth cutting.
+const SMALL_PART: u64 = 8;
+
+/// Whether `files` come out evenly enough where each is read by one of `partitions`.
+pub(crate) fn are_small<'a>(files: impl Iterator<Item = &'a PartitionedFile>, partitions: usize) -> bool {
+    let (mut total, mut largest) = (0_u64, 0);
+    for file in files {
+        total = total.saturating_add(file.object_meta.size);
+        largest = largest.max(file.object_meta.size);
+    }
+    let share = total / u64::try_from(partitions.max(1)).unwrap_or(u64::MAX);
+    largest > 0 && largest.saturating_mul(SMALL_PART) <= share
+}
+
+/// `files`, in their order, in as many groups as there are partitions: of about as many bytes each, or, where some are to be
+/// cut, of as many files.
+fn dealt_out(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+    if !are_small(files.iter(), partitions) {
+        return FileGroup::new(files).split_files(partitions);
+    }
+    let bytes = |file: &PartitionedFile| u128::from(file.object_meta.size);
+    let total: u128 = files.iter().map(bytes).sum();
+    let mut groups = Vec::with_capacity(partitions);
+    let mut dealt = 0;
+    let mut group = Vec::new();
+    for file in files {
+        dealt += bytes(&file);
+        group.push(file);
+        if dealt * widened(partitions) >= total * widened(groups.len() + 1) && groups.len() + 1 < partitions {
+            groups.push(FileGroup::new(std::mem::take(&mut group)));
+        }
+    }
+    groups.push(FileGroup::new(group));
+    groups
+}
+
+fn widened(count: usize) -> u128 {
+    u128::try_from(count).unwrap_or(u128::MAX)
+}
+
 /// `files` in as many groups as there are partitions, with the statistics of all; `guess` tells the rows of a file by its bytes.
 fn grouped(
     files: Vec<PartitionedFile>,
@@ -117,8 +157,7 @@ fn grouped(
     schema: &SchemaRef,
     guess: impl Fn(u64) -> Option<u64>,
 ) -> Result<(Vec<FileGroup>, Statistics)> {
-    let groups = FileGroup::new(files).split_files(partitions.max(1)).into_iter();
-    let groups = groups.map(|group| {
+    let groups = dealt_out(files, partitions.max(1)).into_iter().map(|group| {
         let of_group = statistics::of_group(&group, schema, &guess)?;
         Ok(group.with_statistics(Arc::new(of_group)))
     });
@@ -199,5 +238,37 @@ impl TableProvider for FilesProvider {
             .with_projection_indices(projection.cloned())?
             .build();
         Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dealt(sizes: &[u64], partitions: usize) -> Vec<Vec<u64>> {
+        let files = sizes.iter().enumerate();
+        let files = files.map(|(index, &size)| PartitionedFile::new(format!("f{index}"), size));
+        let groups = dealt_out(files.collect(), partitions).into_iter();
+        let sizes = |group: FileGroup| group.iter().map(|file| file.object_meta.size).collect();
+        groups.map(sizes).collect()
+    }
+
+    #[test]
+    fn small_files_are_dealt_out_by_their_bytes() {
+        let mut sizes = vec![1; 60];
+        sizes.extend([3; 20]);
+        let groups = dealt(&sizes, 2);
+        assert_eq!(groups, [sizes[..60].to_vec(), sizes[60..].to_vec()]);
+        assert_eq!(dealt(&sizes, 1), [sizes.clone()]);
+        let groups = dealt(&[1; 99], 4);
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [25, 25, 25, 24]);
+    }
+
+    #[test]
+    fn files_that_are_to_be_cut_and_empty_ones_are_dealt_out_by_their_number() {
+        assert_eq!(dealt(&[8, 1, 1, 1], 2), [vec![8, 1], vec![1, 1]]);
+        assert_eq!(dealt(&[0, 0, 0], 2), [vec![0, 0], vec![0]]);
+        assert_eq!(dealt(&[5], 4), [vec![5]]);
+        assert!(dealt(&[], 2).iter().all(Vec::is_empty));
     }
 }

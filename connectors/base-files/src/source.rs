@@ -16,7 +16,9 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileOpener, FileScanConfig, FileSource, ParquetSource,
+};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::logical_expr::Operator;
@@ -26,7 +28,7 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalSortExpr, ScalarFunctionExpr};
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalSortExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr, SortOrderPushdownResult};
@@ -41,6 +43,7 @@ use crate::error::{connector_error, copy_of, invalid_file};
 use crate::footer::sentence;
 use crate::late;
 use crate::opening::Opening;
+use crate::provider::are_small;
 use crate::read_ahead::Wanted;
 use crate::reader::{GuardedReaderFactory, ScanReads};
 use crate::snapshots::Snapshots;
@@ -128,6 +131,27 @@ impl NamingSource {
 }
 
 impl FileSource for NamingSource {
+    /// Files that were dealt out whole stay so: to cut them is to copy the list of all of them.
+    fn repartitioned(
+        &self,
+        target_partitions: usize,
+        repartition_file_min_size: usize,
+        output_ordering: Option<LexOrdering>,
+        config: &FileScanConfig,
+    ) -> Result<Option<FileScanConfig>> {
+        let groups = &config.file_groups;
+        let files = groups.iter().flat_map(FileGroup::iter);
+        if groups.len() == target_partitions && are_small(files, target_partitions) {
+            return Ok(None);
+        }
+        self.inner.repartitioned(
+            target_partitions,
+            repartition_file_min_size,
+            output_ordering,
+            config,
+        )
+    }
+
     fn create_file_opener(
         &self,
         object_store: Arc<dyn ObjectStore>,
