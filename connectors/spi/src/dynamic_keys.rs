@@ -286,7 +286,7 @@ pub(crate) fn table_column(
 }
 
 /// Whether every value of `from` has its own equal in `to`.
-fn is_widening(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn is_widening(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (DataType::Int16, DataType::Int32 | DataType::Int64) | (DataType::Int32, DataType::Int64) => true,
         (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2) | DataType::Decimal256(p2, s2))

@@ -18,9 +18,10 @@ use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue}
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Projection;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
@@ -121,16 +122,57 @@ fn rewrite(plan: LogicalPlan, stage: Stage) -> Result<LogicalPlan> {
                         })
                     })
                 })?;
-                match hides {
+                let hidden = match hides {
                     true => {
-                        checked.transform_data(|expr| expr.transform_up(|expr| Ok(opaque(expr, &schema))))
+                        checked.transform_data(|expr| expr.transform_up(|expr| Ok(opaque(expr, &schema))))?
                     }
-                    false => Ok(checked),
+                    false => checked,
+                };
+                match stage {
+                    Stage::Finished => hidden.transform_data(|expr| lazily(expr, hides)),
+                    Stage::Analysis => Ok(hidden),
                 }
             })
         })
     })?;
     Ok(rewritten.data)
+}
+
+/// `expr` with AND and OR that ask their right side only for rows that the left one leaves undecided, where it may be an error:
+/// DataFusion asks it for all rows of a batch. The parts of a condition stay apart, `is_condition`: a filter asks them so itself.
+fn lazily(expr: Expr, is_condition: bool) -> Result<Transformed<Expr>> {
+    if is_condition {
+        let parts = split_conjunction_owned(expr);
+        let parts = parts.into_iter().map(|part| lazily(part, false));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let changed = parts.iter().any(|part| part.transformed);
+        let joined = conjunction(parts.into_iter().map(|part| part.data));
+        return Ok(Transformed::new_transformed(joined.unwrap_or_default(), changed));
+    }
+    expr.transform_up(|expr| {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else {
+            return Ok(Transformed::no(expr));
+        };
+        let decided = match op {
+            Operator::And => Expr::Not(left.clone()),
+            Operator::Or => left.as_ref().clone(),
+            _ => return Ok(Transformed::no(expr)),
+        };
+        if left.is_volatile() || !right.exists(|part| Ok(may_fail(part)))? {
+            return Ok(Transformed::no(expr));
+        }
+        let known = lit(*op == Operator::Or);
+        Ok(Transformed::yes(when(decided, known).otherwise(expr)?))
+    })
+}
+
+/// Whether `expr` may be an error, whatever its parts are.
+fn may_fail(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(binary) => matches!(binary.op, Operator::Divide | Operator::Modulo),
+        Expr::ScalarFunction(call) => call.func.inner().downcast_ref::<Checked>().is_some(),
+        _ => false,
+    }
 }
 
 fn is_operator(expr: &Expr) -> bool {

@@ -12,9 +12,13 @@ use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::logical_expr::{ColumnarValue, Operator};
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, IsNullExpr, Literal};
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CastExpr, Column, IsNotNullExpr, IsNullExpr, Literal, NegativeExpr,
+};
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{PhysicalExpr, conjunction, split_conjunction};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, conjunction, split_conjunction};
+
+use crate::dynamic_keys::is_widening;
 
 /// Where more rows than this share have passed what is cheap, the others are decided for all rows.
 const COPIED_SHARE_MAX: f64 = 0.5;
@@ -28,7 +32,25 @@ pub(super) struct Conditions {
     /// Decided for all rows. None of them can fail.
     cheap: Vec<Arc<dyn PhysicalExpr>>,
     others: Option<Others>,
+    /// What may be an error: each is decided for the rows that passed everything before, and for no other.
+    fallible: Vec<Others>,
 }
+
+/// Functions that are an error for no value.
+const NEVER_FAIL: [&str; 12] = [
+    "btrim",
+    "character_length",
+    "coalesce",
+    "date_part",
+    "lower",
+    "ltrim",
+    "nullif",
+    "rtrim",
+    "starts_with",
+    "term",
+    "unsigned_zero",
+    "upper",
+];
 
 /// Conditions that are decided for the rows that passed the cheap ones.
 #[derive(Debug)]
@@ -40,16 +62,18 @@ struct Others {
 }
 
 impl Conditions {
-    /// Of `planned`, over the columns of `input`; `None` where it is one condition, or none of them is cheap.
+    /// Of `planned`, over the columns of `input`; `None` where it is one condition, or none of them is cheap or may fail.
     pub(super) fn of(planned: &Arc<dyn PhysicalExpr>, input: &SchemaRef) -> Option<Self> {
         let parts = split_conjunction(planned);
-        let (cheap, others): (Vec<_>, Vec<_>) = parts
+        let (cheap, dear): (Vec<_>, Vec<_>) = parts
             .iter()
             .map(|part| Arc::clone(part))
             .partition(|part| is_cheap(part, input));
-        if parts.len() < 2 || cheap.is_empty() {
+        let (fallible, others): (Vec<_>, Vec<_>) = dear.into_iter().partition(|part| may_fail(part, input));
+        if parts.len() < 2 || (cheap.is_empty() && fallible.is_empty()) {
             return None;
         }
+        let fallible = fallible.into_iter().map(Others::of).collect::<Option<_>>()?;
         let others = match others.is_empty() {
             true => None,
             false => Some(Others::of(conjunction(others))?),
@@ -59,6 +83,7 @@ impl Conditions {
             input: Arc::clone(input),
             cheap,
             others,
+            fallible,
         })
     }
 
@@ -68,10 +93,13 @@ impl Conditions {
         for condition in &self.cheap {
             passing = &passing & &decided(condition, batch)?;
         }
-        match &self.others {
-            Some(others) => others.among(passing, batch),
-            None => Ok(passing),
+        if let Some(others) = &self.others {
+            passing = others.among(passing, batch, COPIED_SHARE_MAX)?;
         }
+        for condition in &self.fallible {
+            passing = condition.among(passing, batch, 1.0)?;
+        }
+        Ok(passing)
     }
 }
 
@@ -94,14 +122,14 @@ impl Others {
         Some(Self { columns, filter })
     }
 
-    /// The rows among `passing` that pass these, too.
-    fn among(&self, passing: BooleanBuffer, batch: &RecordBatch) -> Result<BooleanBuffer> {
+    /// The rows among `passing` that pass these, too; the others are not asked, unless more than the share `copied_max` is left.
+    fn among(&self, passing: BooleanBuffer, batch: &RecordBatch, copied_max: f64) -> Result<BooleanBuffer> {
         let count = passing.count_set_bits();
         if count == 0 {
             return Ok(passing);
         }
         let looked_at = batch.project(&self.columns)?;
-        if is_many(count, batch.num_rows()) {
+        if count == batch.num_rows() || is_many(count, batch.num_rows(), copied_max) {
             return Ok(&passing & &decided(&self.filter, &looked_at)?);
         }
         let rows = BooleanArray::new(passing, None);
@@ -123,8 +151,8 @@ impl Others {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rows of a batch")]
-fn is_many(passing: usize, rows: usize) -> bool {
-    passing as f64 > COPIED_SHARE_MAX * rows as f64
+fn is_many(passing: usize, rows: usize, share: f64) -> bool {
+    passing as f64 > share * rows as f64
 }
 
 /// The rows of `batch` for which `condition` is true.
@@ -155,6 +183,25 @@ fn is_cheap(condition: &Arc<dyn PhysicalExpr>, input: &Schema) -> bool {
     condition
         .downcast_ref::<IsNotNullExpr>()
         .is_some_and(|test| is_column(test.arg()))
+}
+
+/// Whether `condition` may be an error for a row.
+fn may_fail(condition: &Arc<dyn PhysicalExpr>, input: &Schema) -> bool {
+    let fails = |part: &Arc<dyn PhysicalExpr>| {
+        if let Some(binary) = part.downcast_ref::<BinaryExpr>() {
+            use Operator::{Divide, Minus, Modulo, Multiply, Plus};
+            let is_arithmetic = matches!(binary.op(), Plus | Minus | Multiply | Divide | Modulo);
+            return is_arithmetic && !matches!(binary.data_type(input), Ok(found) if found.is_floating());
+        }
+        if let Some(cast) = part.downcast_ref::<CastExpr>() {
+            let from = cast.expr().data_type(input);
+            return !matches!(from, Ok(from) if is_widening(&from, cast.cast_type()));
+        }
+        let function = part.downcast_ref::<ScalarFunctionExpr>();
+        function.is_some_and(|function| !NEVER_FAIL.contains(&function.name()))
+            || part.downcast_ref::<NegativeExpr>().is_some()
+    };
+    matches!(condition.exists(|part| Ok(fails(part))), Ok(true) | Err(_))
 }
 
 fn is_comparison(operator: Operator) -> bool {
@@ -302,6 +349,28 @@ mod tests {
         let conditions = Conditions::of(&planned, &schema).unwrap();
         let found = conditions.passing(&batch()).unwrap();
         assert_eq!(found.count_set_bits(), 50);
+
+        // Also where most rows are left, behind what is not cheap, and behind another one.
+        let divisor = || col("number", &schema).unwrap();
+        let quotient = binary(lit(10_i32), Operator::Divide, divisor(), &schema).unwrap();
+        let fails = || binary(Arc::clone(&quotient), Operator::Lt, lit(5_i32), &schema).unwrap();
+        let without_zero = batch().slice(1, 99);
+        assert!(decided(&fails(), &without_zero).is_ok());
+        let nulls = Arc::new(Int32Array::from_iter((0..100).map(Some))) as ArrayRef;
+        let mut columns = batch().columns().to_vec();
+        columns[2] = nulls;
+        let batch = RecordBatch::try_new(batch().schema(), columns).unwrap();
+        assert!(decided(&fails(), &batch).is_err(), "one number is 0");
+        let named = || compared("name", Operator::NotEq, text("name 9"));
+        for parts in [
+            vec![fails(), compared("number", Operator::NotEq, 0)],
+            vec![fails(), fails(), compared("number", Operator::Gt, 0), named()],
+            vec![fails(), named()],
+        ] {
+            let conditions = Conditions::of(&conjunction(parts), &schema).unwrap();
+            let found = conditions.passing(&batch).unwrap();
+            assert!((60..100).contains(&found.count_set_bits()));
+        }
     }
 
     #[test]

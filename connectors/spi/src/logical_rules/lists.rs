@@ -24,11 +24,12 @@ pub(super) fn apart(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             return Ok(Transformed::no(expr));
         }
         let name = names.save(&expr);
+        let is_turned = expr.exists(|part| Ok(turns_chain(part)))?;
         let mut is_condition = filters;
         let apart = expr
             .transform_up(|expr| Ok(with_comparisons(expr)))?
             .transform_data(|expr| {
-                expr.transform_down(|expr| chain_apart(expr, std::mem::take(&mut is_condition)))
+                expr.transform_down(|expr| chain_apart(expr, std::mem::take(&mut is_condition), is_turned))
             })?;
         Ok(match apart.transformed {
             true => apart.update_data(|expr| name.restore(expr)),
@@ -51,9 +52,22 @@ fn is_chain_of_lists(expr: &Expr) -> bool {
     let parts = split_binary(expr, op);
     parts
         .into_iter()
-        .filter(|part| !lists_of(part, op).is_empty())
+        .filter(|part| !lists_of(part, op, true).is_empty())
         .nth(1)
         .is_some()
+}
+
+/// Whether `expr` turns a chain round: NOT of an OR of lists is an AND of others.
+fn turns_chain(expr: &Expr) -> bool {
+    let has_chain = |part: &Expr| matches!(part.exists(|part| Ok(is_chain(part))), Ok(true));
+    match expr {
+        Expr::Not(inner) | Expr::IsFalse(inner) | Expr::IsNotTrue(inner) => has_chain(inner),
+        // `(..) = false` is another way to say NOT.
+        Expr::BinaryExpr(BinaryExpr { left, right, .. }) if !is_chain(expr) => {
+            has_chain(left) || has_chain(right)
+        }
+        _ => false,
+    }
 }
 
 fn is_chain(expr: &Expr) -> bool {
@@ -93,7 +107,8 @@ fn with_comparisons(expr: Expr) -> Transformed<Expr> {
 }
 
 /// A chain of AND or OR in which no two lists over the same term meet. Of conditions of a WHERE, false and NULL are alike.
-fn chain_apart(expr: Expr, is_condition: bool) -> Result<Transformed<Expr>> {
+/// `is_turned`: it may become the other kind of chain, of the opposite lists.
+fn chain_apart(expr: Expr, is_condition: bool, is_turned: bool) -> Result<Transformed<Expr>> {
     let op = match &expr {
         Expr::BinaryExpr(BinaryExpr { op, .. }) if is_chain(&expr) => *op,
         _ => return Ok(Transformed::no(expr)),
@@ -101,13 +116,13 @@ fn chain_apart(expr: Expr, is_condition: bool) -> Result<Transformed<Expr>> {
     let mut seen: Vec<(Expr, usize)> = Vec::new();
     let mut changed = false;
     let mut parts = split_binary_owned(expr, op);
-    let lists = parts.iter().flat_map(|part| lists_of(part, op));
+    let lists = parts.iter().flat_map(|part| lists_of(part, op, is_turned));
     let differ =
         |list: &List<'_>| op == Operator::Or || !is_condition || (list.negated && list.may_hold_null);
     let differing: Vec<Expr> = lists.filter(differ).map(|list| list.term.clone()).collect();
     for part in &mut parts {
         let mut terms: Vec<Expr> = Vec::new();
-        for list in lists_of(part, op) {
+        for list in lists_of(part, op, is_turned) {
             if differing.contains(list.term) && !terms.contains(list.term) {
                 terms.push(list.term.clone());
             }
@@ -139,11 +154,11 @@ struct List<'a> {
 
 /// The lists in a part of a chain of `op`, but for those that are joined rightly: as sets that are united. What a list is joined
 /// with in the part may turn out to be true or false whatever the row, and then the list is all of it.
-fn lists_of(part: &Expr, op: Operator) -> Vec<List<'_>> {
+fn lists_of(part: &Expr, op: Operator, is_turned: bool) -> Vec<List<'_>> {
     let mut found = Vec::new();
     collect(part, false, &mut found);
     found.retain(|list| {
-        let is_union = op == Operator::Or && !list.negated;
+        let is_union = op == Operator::Or && !list.negated && !is_turned;
         !is_union && list.term.any_column_refs()
     });
     found

@@ -1,5 +1,6 @@
 //! DataFusion's rules over logical plans, none of which sees what it would get wrong.
 
+mod dependencies;
 mod hidden;
 mod lists;
 mod long_lists;
@@ -19,18 +20,31 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 pub use hidden::{hidden, hidden_key};
 pub(crate) use hidden::{opened, term_of_two};
 
+use dependencies::JoinsDetermineNothing;
 use long_lists::LongLists;
 
 const ELIMINATE_OUTER_JOIN: &str = "eliminate_outer_join";
 const PUSH_DOWN_FILTER: &str = "push_down_filter";
 const SIMPLIFY: &str = "simplify_expressions";
+/// The rules that ask what columns determine others.
+const ASK_DEPENDENCIES: [&str; 4] = [
+    "eliminate_duplicated_expr",
+    "eliminate_join",
+    "optimize_projections",
+    "replace_distinct_aggregate",
+];
 /// The rule that makes groups of what is distinct.
 const SINGLE_DISTINCT: &str = "single_distinct_aggregation_to_group_by";
 
 /// The optimiser's rules of a session that reads sources, in their order.
 pub fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut ours: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(LongLists::Packed)];
-    ours.extend(Optimizer::new().rules.into_iter().map(guarded));
+    for rule in Optimizer::new().rules {
+        if ASK_DEPENDENCIES.contains(&rule.name()) {
+            ours.push(Arc::new(JoinsDetermineNothing));
+        }
+        ours.push(guarded(rule));
+    }
     ours.push(Arc::new(LongLists::Opened));
     ours
 }
@@ -40,6 +54,7 @@ pub(crate) fn sinking_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     vec![
         Arc::new(PushDownLimit::new()),
         guarded(Arc::new(PushDownFilter::new())),
+        Arc::new(JoinsDetermineNothing),
         Arc::new(OptimizeProjections::new()),
     ]
 }

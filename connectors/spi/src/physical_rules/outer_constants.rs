@@ -1,8 +1,9 @@
-//! Columns of one value on the side of an outer join whose rows may be missing.
+//! Columns of one value on the side of an outer join whose rows may be missing, and of one value in each part of a union.
 //!
 //! DataFusion believes that `one` of `a LEFT JOIN (SELECT id, 1 AS one FROM b) ..` still has one value above the join, where it
-//! is NULL in the rows that meet none: it left out sorts by it. So below the join such a column is a term that it does not look
-//! into.
+//! is NULL in the rows that meet none: it left out sorts by it. And it leaves it out of the sorts of a union's parts, each of
+//! which has one value: that is right, but for the first rows in an order, where what is known of one part's rows drops
+//! another's. So there such a column is a term that it does not look into.
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
 };
@@ -33,7 +36,15 @@ impl PhysicalOptimizerRule for OuterConstants {
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let config = Arc::new(config.clone());
-        plan.transform_up(|plan| hide_constants(plan, &config)).data()
+        let wants_first = plan.exists(|node| {
+            let sort = node.downcast_ref::<SortExec>();
+            Ok(sort.is_some_and(|sort| sort.fetch().is_some()))
+        })?;
+        plan.transform_up(|plan| match plan.downcast_ref::<UnionExec>() {
+            Some(union) if wants_first => union_without_constants(union, &config),
+            _ => hide_constants(plan, &config),
+        })
+        .data()
     }
 
     fn name(&self) -> &'static str {
@@ -66,6 +77,25 @@ fn hide_constants(
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     match hidden {
         true => Ok(Transformed::yes(plan.replace_children(inputs, options)?)),
+        false => Ok(Transformed::no(plan)),
+    }
+}
+
+fn union_without_constants(
+    union: &UnionExec,
+    config: &Arc<ConfigOptions>,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let plan: Arc<dyn ExecutionPlan> = Arc::new(union.clone());
+    let mut inputs: Vec<Arc<dyn ExecutionPlan>> = union.inputs().to_vec();
+    let mut hidden = false;
+    for input in &mut inputs {
+        if let Some(without) = without_constants(input, config)? {
+            *input = without;
+            hidden = true;
+        }
+    }
+    match hidden {
+        true => Ok(Transformed::yes(UnionExec::try_new(inputs)?)),
         false => Ok(Transformed::no(plan)),
     }
 }

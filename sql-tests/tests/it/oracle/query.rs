@@ -207,16 +207,7 @@ impl Query {
     }
 
     pub(super) fn render(&self, names: Names<'_>) -> String {
-        let mut sql = String::new();
-        let ctes: Vec<String> = self
-            .ctes
-            .iter()
-            .map(|(name, query)| format!("{name} AS ({})", query.render(names)))
-            .collect();
-        if !ctes.is_empty() {
-            sql += &format!("WITH {} ", ctes.join(", "));
-        }
-        sql += &match &self.body {
+        let body = match &self.body {
             Body::Select(select) => select.render(names),
             Body::Set {
                 operator,
@@ -224,6 +215,20 @@ impl Query {
                 right,
             } => format!("({}) {operator} ({})", left.render(names), right.render(names)),
         };
+        // PostgreSQL takes two columns of a CTE that are one of its table for one key of grouping sets, and has values for NULL.
+        let has_sets = ["GROUP BY ROLLUP", "GROUP BY CUBE", "GROUPING SETS"];
+        let is_kept = matches!(names, Names::Postgres) && has_sets.iter().any(|sets| body.contains(sets));
+        let kept = if is_kept { "MATERIALIZED " } else { "" };
+        let mut sql = String::new();
+        let ctes: Vec<String> = self
+            .ctes
+            .iter()
+            .map(|(name, query)| format!("{name} AS {kept}({})", query.render(names)))
+            .collect();
+        if !ctes.is_empty() {
+            sql += &format!("WITH {} ", ctes.join(", "));
+        }
+        sql += &body;
         let keys: Vec<String> = self
             .order
             .iter()
