@@ -6,12 +6,12 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, internal_err};
 use datafusion::functions_aggregate::count::count_udaf;
-use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast,
 };
 
+use super::functions::whole_sum;
 use super::numerics::{BIGINT_DIGITS, QUOTIENT_SCALE, decimal, digits, quotient, rescaled};
 
 /// An aggregate in which sums and counts stand for averages.
@@ -55,7 +55,7 @@ impl Averages {
             .zip(calls)
             .map(|(expr, call)| match call {
                 Some((params, data_type)) => Outcome::Average {
-                    sum: position(&mut sums, call_of(sum_udaf(), params)),
+                    sum: position(&mut sums, call_of(whole_sum(), params)),
                     count: position(&mut sums, call_of(count_udaf(), params)),
                     data_type,
                 },

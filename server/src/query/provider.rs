@@ -120,6 +120,7 @@ impl ContextProvider for StatementTables<'_> {
         let found = self.state.aggregate_functions().get(name)?;
         Some(match name {
             "avg" => functions::average(found),
+            "sum" => functions::whole_sum(),
             _ => Arc::clone(found),
         })
     }

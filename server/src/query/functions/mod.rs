@@ -8,6 +8,7 @@ mod limited;
 mod long_sums;
 mod moments;
 mod one_type;
+mod whole_sums;
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -31,6 +32,7 @@ pub use catalog::{PendingSettings, SettingChange};
 pub(super) use interval_aggregates::{average, chosen};
 pub(super) use long_sums::{SUM_ADDS, long_sum};
 pub(super) use moments::{interval_span, interval_times, session_cast, timestamp_minus, timestamptz_plus};
+pub(super) use whole_sums::whole_sum;
 
 use crate::error::QueryError;
 
