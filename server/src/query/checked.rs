@@ -51,10 +51,12 @@ fn hidden_grouping_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
             .collect();
         let columns = aggregate.input.schema().iter().map(|(qualifier, field)| {
             let column = Column::from((qualifier, field));
-            if !keys.contains(&column) {
+            let Some(place) = keys.iter().position(|key| *key == column) else {
                 return Expr::Column(column);
-            }
-            hidden_key(Expr::Column(column)).alias_qualified(qualifier.cloned(), field.name())
+            };
+            // Two keys may be one column below, and would be taken for equal where a grouping set has one of them.
+            let key = (0..place).fold(Expr::Column(column), |key, _| hidden(key));
+            hidden_key(key).alias_qualified(qualifier.cloned(), field.name())
         });
         let projection = Projection::try_new(columns.collect(), Arc::clone(&aggregate.input))?;
         aggregate.input = Arc::new(LogicalPlan::Projection(projection));

@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr::{
     AggregateFunction, Cast, ScalarFunction, WindowFunction, WindowFunctionDefinition,
 };
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
-use datafusion::logical_expr::logical_plan::{RecursiveQuery, Union};
+use datafusion::logical_expr::logical_plan::RecursiveQuery;
 use datafusion::logical_expr::{
     AggregateUDF, BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, cast,
 };
@@ -25,7 +25,7 @@ use super::expressions::{InputSchema, rewritten};
 use super::floats::{beside_floats, union_of_floats};
 use super::functions::{SUM_ADDS, long_sum};
 use super::rounding::half_to_even;
-use super::types::{NUMERIC_OF_ANY_SCALE, with_types_of_inputs};
+use super::types::{NUMERIC_OF_ANY_SCALE, union_of, with_types_of_inputs};
 
 /// Fewest digits behind the point of a quotient or an average.
 pub(super) const QUOTIENT_SCALE: i8 = 16;
@@ -450,8 +450,7 @@ fn with_narrow_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
         // Its types follow from its parts, also where they have become smaller.
         LogicalPlan::Union(union) => {
             is_changed = true;
-            let union = Union::try_new_with_loose_types(union.inputs)?;
-            Ok(Transformed::yes(LogicalPlan::Union(union)))
+            Ok(Transformed::yes(LogicalPlan::Union(union_of(union.inputs)?)))
         }
         LogicalPlan::Values(values) => {
             is_changed = true;

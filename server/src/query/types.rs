@@ -7,6 +7,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::logical_plan::Union;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::analyzer::type_coercion::coerce_union_schema;
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, ExactNumberInfo, ObjectName, TimezoneInfo};
 
 /// `numeric` without digits. No value has it: a cast to it keeps a number's digits ([`super::numerics`]).
@@ -16,10 +17,22 @@ pub(super) const NUMERIC_OF_ANY_SCALE: DataType = DataType::Decimal256(76, 38);
 /// and its parts would be made equal to these.
 pub(super) fn with_types_of_inputs(plan: LogicalPlan) -> Result<LogicalPlan> {
     match plan {
-        LogicalPlan::Union(union) => Ok(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)),
+        LogicalPlan::Union(union) => Ok(LogicalPlan::Union(union_of(union.inputs)?)),
         // Its rows agree on new ones.
         LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build(),
         other => other.recompute_schema(),
+    }
+}
+
+/// The union of `inputs`, with the types that all of them can have: its own are those of the first one, until types are made
+/// equal. What cannot be made equal is left for that.
+pub(super) fn union_of(inputs: Vec<Arc<LogicalPlan>>) -> Result<Union> {
+    match coerce_union_schema(&inputs) {
+        Ok(schema) => Ok(Union {
+            inputs,
+            schema: Arc::new(schema),
+        }),
+        Err(_) => Union::try_new_with_loose_types(inputs),
     }
 }
 

@@ -119,17 +119,17 @@ fn chain_apart(expr: Expr, is_condition: bool, is_turned: bool) -> Result<Transf
     let lists = parts.iter().flat_map(|part| lists_of(part, op, is_turned));
     let differ =
         |list: &List<'_>| op == Operator::Or || !is_condition || (list.negated && list.may_hold_null);
-    let differing: Vec<Expr> = lists.filter(differ).map(|list| list.term.clone()).collect();
+    let differing: Vec<Expr> = lists.filter(differ).map(|list| bare(list.term).clone()).collect();
     for part in &mut parts {
         let mut terms: Vec<Expr> = Vec::new();
         for list in lists_of(part, op, is_turned) {
-            if differing.contains(list.term) && !terms.contains(list.term) {
+            if differing.contains(bare(list.term)) && !terms.contains(list.term) {
                 terms.push(list.term.clone());
             }
         }
         for term in terms {
-            let Some((_, times)) = seen.iter_mut().find(|(known, _)| *known == term) else {
-                seen.push((term, 0));
+            let Some((_, times)) = seen.iter_mut().find(|(known, _)| known == bare(&term)) else {
+                seen.push((bare(&term).clone(), 0));
                 continue;
             };
             *times += 1;
@@ -143,6 +143,14 @@ fn chain_apart(expr: Expr, is_condition: bool, is_turned: bool) -> Result<Transf
         _ => disjunction(parts),
     };
     Ok(Transformed::new_transformed(joined.unwrap_or_default(), changed))
+}
+
+/// `term` without its casts: the simplifier takes them off where the literals of a list allow it.
+fn bare(term: &Expr) -> &Expr {
+    match term {
+        Expr::Cast(cast) => bare(&cast.expr),
+        other => other,
+    }
 }
 
 /// A part of a chain that is a list, or may become one.
