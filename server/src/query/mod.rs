@@ -169,7 +169,6 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
         Arc::new(literals::UntypedLiterals),
     ];
     rules.extend(Analyzer::new().rules);
-    rules.push(Arc::new(outer_columns::OuterColumnsOfUnions));
     rules.push(Arc::new(moments::SessionZone));
     rules.push(Arc::new(moments::IntervalOrder));
     rules.push(Arc::new(rounding::RoundingCasts));

@@ -10,7 +10,6 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
-use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 
 use super::expressions::InputSchema;
 use super::types::with_types_of_inputs;
@@ -29,31 +28,19 @@ impl AnalyzerRule for OuterColumns {
     }
 }
 
-/// The same once types are made equal: those of a union's columns follow from all its parts then.
-#[derive(Debug)]
-pub(super) struct OuterColumnsOfUnions;
-
-impl AnalyzerRule for OuterColumnsOfUnions {
-    fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
-        let mut has_union = false;
-        plan.apply_with_subqueries(|node| {
-            has_union |= matches!(node, LogicalPlan::Union(_));
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        match has_union && is_correlated(&plan)? {
-            true => TypeCoercion::new().analyze(with_types(plan)?, options),
-            false => Ok(plan),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "outer_columns_of_unions"
-    }
-}
-
 /// `plan` with the types of outer columns as they are now.
 pub(super) fn with_types(plan: LogicalPlan) -> Result<LogicalPlan> {
-    if !is_correlated(&plan)? {
+    let mut is_correlated = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            is_correlated |= expr.contains_outer();
+            Ok(match is_correlated {
+                true => TreeNodeRecursion::Stop,
+                false => TreeNodeRecursion::Continue,
+            })
+        })
+    })?;
+    if !is_correlated {
         return Ok(plan);
     }
     // From the outermost on: what is nearer has the last word.
@@ -74,20 +61,6 @@ pub(super) fn with_types(plan: LogicalPlan) -> Result<LogicalPlan> {
         .data
         .transform_up_with_subqueries(|node| with_types_of_inputs(node).map(Transformed::yes))?;
     Ok(planned.data)
-}
-
-fn is_correlated(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            found |= expr.contains_outer();
-            Ok(match found {
-                true => TreeNodeRecursion::Stop,
-                false => TreeNodeRecursion::Continue,
-            })
-        })
-    })?;
-    Ok(found)
 }
 
 /// Gives columns of an outer query in `plan` their types in `schema`, if they are there.
