@@ -19,11 +19,12 @@ use outer_constants::OuterConstants;
 use projections::PastPlainFilters;
 use soft_limits::SoftLimitsThatHold;
 use sorts::OrdersThatHold;
-use windows::PastWindowsThatLookBack;
+use windows::{LimitsAboveWindows, PastWindowsThatLookBack};
 
 /// The physical rules of a session that reads sources, in their order.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut ours: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(OuterConstants)];
+    let mut ours: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
+        vec![Arc::new(OuterConstants), Arc::new(LimitsAboveWindows)];
     for rule in PhysicalOptimizer::new().rules {
         match rule.name() {
             "FilterPushdown" | "FilterPushdown(Post)" => ours.push(Arc::new(Fenced { rule })),

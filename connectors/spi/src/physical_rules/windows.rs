@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{LimitEffect, WindowFrameBound};
 use datafusion::physical_expr::window::{StandardWindowExpr, WindowExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::windows::BoundedWindowAggExec;
+use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 /// The name of DataFusion's rule that moves limits past window functions.
@@ -43,6 +45,44 @@ impl PhysicalOptimizerRule for PastWindowsThatLookBack {
     fn schema_check(&self) -> bool {
         self.rule.schema_check()
     }
+}
+
+/// Takes the limit off sorts above window functions, and puts it above them: DataFusion lets such a sort sink below a window that
+/// keeps its order, with its limit, and the window sees no more rows than that. The rule that sinks limits knows better.
+#[derive(Debug)]
+pub(super) struct LimitsAboveWindows;
+
+impl PhysicalOptimizerRule for LimitsAboveWindows {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            let Some(sort) = node.downcast_ref::<SortExec>() else {
+                return Ok(Transformed::no(node));
+            };
+            let Some(fetch) = sort.fetch().filter(|_| is_above_window(sort.input())) else {
+                return Ok(Transformed::no(node));
+            };
+            let whole = SortExec::new(sort.expr().clone(), Arc::clone(sort.input()))
+                .with_preserve_partitioning(sort.preserve_partitioning());
+            let limit = GlobalLimitExec::new(Arc::new(whole), 0, Some(fetch));
+            Ok(Transformed::yes(Arc::new(limit) as Arc<dyn ExecutionPlan>))
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "limits_above_windows"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Whether the rows of `plan` come from a window function by operators of one input.
+fn is_above_window(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let is_window = plan.downcast_ref::<WindowAggExec>().is_some()
+        || plan.downcast_ref::<BoundedWindowAggExec>().is_some();
+    is_window || matches!(plan.children().as_slice(), [input] if is_above_window(input))
 }
 
 fn looks_ahead_in_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
