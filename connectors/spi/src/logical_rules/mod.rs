@@ -2,8 +2,10 @@
 
 mod dependencies;
 mod hidden;
+mod join_keys;
 mod lists;
 mod long_lists;
+mod zeros;
 
 use std::sync::Arc;
 
@@ -23,7 +25,11 @@ pub(crate) use hidden::{opened, term_of_two};
 use dependencies::JoinsDetermineNothing;
 use long_lists::LongLists;
 
+/// The rule that joins trees of inner joins anew, by the keys that it finds.
+const ELIMINATE_CROSS_JOIN: &str = "eliminate_cross_join";
 const ELIMINATE_OUTER_JOIN: &str = "eliminate_outer_join";
+/// The rule that finds keys in the conditions of joins.
+const EXTRACT_KEYS: &str = "extract_equijoin_predicate";
 const PUSH_DOWN_FILTER: &str = "push_down_filter";
 const SIMPLIFY: &str = "simplify_expressions";
 /// The rules that ask what columns determine others.
@@ -61,7 +67,8 @@ pub(crate) fn sinking_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 
 fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
     match rule.name() {
-        ELIMINATE_OUTER_JOIN | PUSH_DOWN_FILTER | SIMPLIFY | SINGLE_DISTINCT => Arc::new(Guarded { rule }),
+        ELIMINATE_CROSS_JOIN | ELIMINATE_OUTER_JOIN | EXTRACT_KEYS | PUSH_DOWN_FILTER | SIMPLIFY
+        | SINGLE_DISTINCT => Arc::new(Guarded { rule }),
         _ => rule,
     }
 }
@@ -83,6 +90,8 @@ impl OptimizerRule for Guarded {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         match self.rule.name() {
+            ELIMINATE_CROSS_JOIN => join_keys::with_whole_trees(plan, |plan| self.rule.rewrite(plan, config)),
+            EXTRACT_KEYS => join_keys::with_like_keys(plan, |plan| self.rule.rewrite(plan, config)),
             SINGLE_DISTINCT if sums_numerics(&plan) => Ok(Transformed::no(plan)),
             SINGLE_DISTINCT => self.rule.rewrite(plan, config),
             PUSH_DOWN_FILTER
@@ -94,7 +103,9 @@ impl OptimizerRule for Guarded {
             }
             // Before each pass: others move conditions together in between.
             SIMPLIFY => long_lists::with_open(plan, |plan| {
-                lists::apart(plan)?.transform_data(|plan| self.rule.rewrite(plan, config))
+                lists::apart(plan)?
+                    .transform_data(zeros::typed)?
+                    .transform_data(|plan| self.rule.rewrite(plan, config))
             }),
             _ => long_lists::with_open(plan, |plan| self.rule.rewrite(plan, config)),
         }

@@ -1,6 +1,7 @@
 //! DataFusion's rules that make a plan faster, with ours that keep it right, or make it faster by what is known of sources.
 
 mod filter_places;
+mod hidden_columns;
 mod outer_constants;
 mod projections;
 mod soft_limits;
@@ -19,12 +20,15 @@ use outer_constants::OuterConstants;
 use projections::PastPlainFilters;
 use soft_limits::SoftLimitsThatHold;
 use sorts::OrdersThatHold;
-use windows::{LimitsAboveWindows, PastWindowsThatLookBack};
+use windows::{LimitsAboveWindows, PastWindowsThatLookBack, WindowsInNoOrder};
 
 /// The physical rules of a session that reads sources, in their order.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut ours: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
-        vec![Arc::new(OuterConstants), Arc::new(LimitsAboveWindows)];
+    let mut ours: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![
+        Arc::new(WindowsInNoOrder),
+        Arc::new(OuterConstants),
+        Arc::new(LimitsAboveWindows),
+    ];
     for rule in PhysicalOptimizer::new().rules {
         match rule.name() {
             "FilterPushdown" | "FilterPushdown(Post)" => ours.push(Arc::new(Fenced { rule })),

@@ -10,20 +10,16 @@ use std::sync::Arc;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{JoinType, Result};
-use datafusion::functions::math::random;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::projection::ProjectionExpr;
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
 };
 
-use crate::logical_rules::term_of_two;
+use super::hidden_columns::with_hidden;
 
 /// Hides constants below outer joins: before all rules that look at orders.
 #[derive(Debug)]
@@ -123,28 +119,8 @@ fn without_constants(
             column.is_some_and(|column| column.index() == index)
         })
     };
-    let schema = input.schema();
-    if !(0..schema.fields().len()).any(is_constant) {
+    if !(0..input.schema().fields().len()).any(is_constant) {
         return Ok(None);
     }
-    let columns = schema.fields().iter().enumerate().map(|(index, field)| {
-        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
-        let expr = match is_constant(index) {
-            true => {
-                let varying = ScalarFunctionExpr::try_new(random(), vec![], &schema, Arc::clone(config))?;
-                let arguments = vec![column, Arc::new(varying)];
-                let term =
-                    ScalarFunctionExpr::try_new(term_of_two(), arguments, &schema, Arc::clone(config))?;
-                Arc::new(term)
-            }
-            false => column,
-        };
-        Ok(ProjectionExpr {
-            expr,
-            alias: field.name().clone(),
-        })
-    });
-    let columns = columns.collect::<Result<Vec<_>>>()?;
-    let projection = ProjectionExec::try_new_with_schema_metadata(columns, Arc::clone(input), &schema)?;
-    Ok(Some(Arc::new(projection)))
+    with_hidden(input, is_constant, config).map(Some)
 }

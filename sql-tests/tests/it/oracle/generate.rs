@@ -21,6 +21,15 @@ const DIRECTIONS: &[&str] = &[
     " DESC NULLS FIRST",
     " NULLS LAST",
 ];
+const FRAMES: &[&str] = &[
+    "2 PRECEDING AND 1 FOLLOWING",
+    "1 PRECEDING AND CURRENT ROW",
+    "2 PRECEDING AND 1 PRECEDING",
+    "1 FOLLOWING AND 3 FOLLOWING",
+    "UNBOUNDED PRECEDING AND CURRENT ROW",
+    "UNBOUNDED PRECEDING AND 1 PRECEDING",
+    "CURRENT ROW AND UNBOUNDED FOLLOWING",
+];
 const LIMITS: &[u32] = &[0, 1, 2, 3, 3, 5, 5, 8, 10, 20, 30, 100];
 
 /// Writes one query.
@@ -183,7 +192,13 @@ impl<'a> Writer<'a> {
     fn select(&mut self, kinds: Option<&[Kind]>, outer: &Scope) -> Select {
         let (from, mut scope) = self.from();
         scope.outer = outer.leaves.clone();
-        let filter = self.chance(0.65).then(|| self.condition(&scope, DEPTH_MAX));
+        let mut filter = self.chance(0.65).then(|| self.condition(&scope, DEPTH_MAX));
+        if from.len() > 1 && self.chance(0.25) {
+            let template = self.pick(&["({} = {})", "({} = {})", "({} IS NOT DISTINCT FROM {})"]);
+            let key = self.pair(&scope.leaves, &scope.leaves, template);
+            let all: Vec<Expr> = key.into_iter().chain(filter).collect();
+            filter = Some(Expr::new(Kind::Bool, "({})", [Part::List(" AND ", all)]));
+        }
         let mut select = Select {
             from,
             filter,
@@ -239,8 +254,8 @@ impl<'a> Writer<'a> {
         let (first, leaves) = self.relation();
         scope.leaves = leaves;
         let mut from = vec![first];
-        let others = self.pick(&[0, 0, 0, 1, 1, 2]);
-        for _ in 0..others {
+        let others = self.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3]);
+        for index in 0..others {
             let (mut joined, leaves) = self.relation();
             let left = scope.leaves.clone();
             scope.leaves.extend(leaves.clone());
@@ -253,6 +268,10 @@ impl<'a> Writer<'a> {
                 "FULL JOIN",
                 "CROSS JOIN",
             ]);
+            // Of three crossed tables there are rows enough.
+            if index == 2 && joined.join == "CROSS JOIN" {
+                joined.join = "JOIN";
+            }
             if joined.join != "CROSS JOIN" {
                 joined.on = Some(self.on(joined.join, &left, &leaves, &scope));
             }
@@ -312,6 +331,34 @@ impl<'a> Writer<'a> {
 
     /// A condition of a join: most often an equality of two columns, and then some.
     fn on(&mut self, join: &str, left: &[Expr], right: &[Expr], scope: &Scope) -> Expr {
+        let Some(equal) = self.pair(left, right, "({} = {})") else {
+            return Expr::sql(Kind::Bool, "TRUE");
+        };
+        // PostgreSQL has FULL JOIN only with conditions that can be hashed or merged.
+        if join == "FULL JOIN" || self.chance(0.5) {
+            return equal;
+        }
+        let subqueries = std::mem::take(&mut self.subqueries);
+        let mut all = vec![equal];
+        for _ in 0..self.pick(&[1, 1, 1, 2]) {
+            let other = match self.random.random_range(0..5) {
+                0 => self.pair(left, right, "({} = {})"),
+                1 => self.pair(left, right, "({} IS NOT DISTINCT FROM {})"),
+                2 => self.key_of_several(left, right),
+                _ => None,
+            };
+            let other = other.unwrap_or_else(|| self.condition(scope, 1));
+            all.push(other);
+        }
+        self.subqueries = subqueries;
+        if self.chance(0.25) {
+            all.remove(0);
+        }
+        Expr::new(Kind::Bool, "({})", [Part::List(" AND ", all)])
+    }
+
+    /// A comparison of a column of `left` with one of `right`.
+    fn pair(&mut self, left: &[Expr], right: &[Expr], template: &str) -> Option<Expr> {
         let pairs: Vec<(&Expr, &Expr)> = left
             .iter()
             .flat_map(|left| right.iter().map(move |right| (left, right)))
@@ -319,22 +366,33 @@ impl<'a> Writer<'a> {
                 left.kind == right.kind || left.kind.is_integer() && right.kind.is_integer()
             })
             .collect();
-        let Some((a, b)) = pairs.choose(&mut self.random).copied() else {
-            return Expr::sql(Kind::Bool, "TRUE");
+        let (a, b) = pairs.choose(&mut self.random).copied()?;
+        Some(Expr::new(
+            Kind::Bool,
+            template,
+            [a.clone().into(), b.clone().into()],
+        ))
+    }
+
+    /// An equality of a column of `right` with something of `left`, often of several of its tables.
+    fn key_of_several(&mut self, left: &[Expr], right: &[Expr]) -> Option<Expr> {
+        let column = right.choose(&mut self.random)?.clone();
+        let scope = Scope {
+            leaves: left.to_vec(),
+            outer: Vec::new(),
         };
-        let equal = Expr::new(Kind::Bool, "({} = {})", [a.clone().into(), b.clone().into()]);
-        // PostgreSQL has FULL JOIN only with conditions that can be hashed or merged.
-        if join == "FULL JOIN" || self.chance(0.6) {
-            return equal;
-        }
-        let subqueries = std::mem::take(&mut self.subqueries);
-        let other = self.condition(scope, 1);
-        self.subqueries = subqueries;
-        let mut both = vec![equal, other];
-        if self.chance(0.2) {
-            both.remove(0);
-        }
-        Expr::new(Kind::Bool, "({})", [Part::List(" AND ", both)])
+        let key = match column.kind.is_integer() {
+            true => {
+                let (one, other) = (self.leaf(Kind::Int2, &scope), self.leaf(Kind::Int4, &scope));
+                Expr::new(
+                    Kind::Int8,
+                    "(CAST({} AS bigint) - {})",
+                    [one.into(), other.into()],
+                )
+            }
+            false => self.scalar(column.kind, &scope, 1),
+        };
+        Some(Expr::new(Kind::Bool, "({} = {})", [column.into(), key.into()]))
     }
 
     /// Groups and aggregates in place of columns: expressions over them stand in the select list and in HAVING.
@@ -531,6 +589,7 @@ impl<'a> Writer<'a> {
         } else {
             "{}"
         };
+        let frame = self.pick(&["", "", "RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING"]);
         match self.random.random_range(left_out..9) {
             0 => Expr::sql(
                 Kind::Int8,
@@ -542,14 +601,14 @@ impl<'a> Writer<'a> {
             }
             5 => Expr::new(
                 Kind::Int8,
-                &format!("count({{}}) OVER ({partition}ORDER BY {key})"),
+                &format!("count({{}}) OVER ({partition}ORDER BY {key} {frame})"),
                 [value.into()],
             ),
             6 if kind != Kind::Bool => {
                 let name = self.pick(&["min", "max"]);
                 Expr::new(
                     kind,
-                    &format!("{name}({{}}) OVER ({partition}ORDER BY {key})"),
+                    &format!("{name}({{}}) OVER ({partition}ORDER BY {key} {frame})"),
                     [value.into()],
                 )
             }
@@ -570,13 +629,19 @@ impl<'a> Writer<'a> {
                     [value.into()],
                 )
             }
-            3 if matches!(kind, Kind::Int2 | Kind::Int4) => Expr::new(
-                Kind::Int8,
-                &format!(
-                    "sum({{}}) OVER ({partition}ORDER BY {total} ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)"
-                ),
-                [value.into()],
-            ),
+            3 => {
+                let (name, given) = match kind {
+                    Kind::Int2 | Kind::Int4 if self.chance(0.4) => ("sum", Kind::Int8),
+                    Kind::Bool => ("count", Kind::Int8),
+                    kind => self.pick(&[("min", kind), ("max", kind), ("count", Kind::Int8)]),
+                };
+                let frame = self.pick(FRAMES);
+                Expr::new(
+                    given,
+                    &format!("{name}({{}}) OVER ({partition}ORDER BY {total} ROWS BETWEEN {frame})"),
+                    [value.into()],
+                )
+            }
             _ => Expr::new(
                 Kind::Int8,
                 &format!("count({{}}) OVER ({partition})"),

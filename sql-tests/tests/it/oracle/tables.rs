@@ -13,12 +13,16 @@ const TABLES: [(&str, usize); 4] = [("a", 40), ("b", 25), ("c", 7), ("e", 0)];
 /// Columns that every table may leave out.
 const LEFT_OUT: f64 = 0.2;
 const NULLS: f64 = 0.2;
+/// Columns that are declared to have no NULL.
+const REQUIRED: f64 = 0.3;
 
 /// A table with the same rows in every place.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: Vec<ColumnKind>,
+    /// Of each column whether it is declared to have no NULL.
+    required: Vec<bool>,
     /// Each value as text; NULL is `None`.
     pub(super) rows: Vec<Vec<Option<&'static str>>>,
     ids: Vec<String>,
@@ -34,12 +38,16 @@ pub(super) fn generate(random: &mut StdRng) -> Vec<Table> {
                 .into_iter()
                 .filter(|kind| *kind != ColumnKind::Few);
             columns.extend(others.filter(|_| !random.random_bool(LEFT_OUT)));
+            let required: Vec<bool> = columns
+                .iter()
+                .map(|kind| *kind == ColumnKind::Id || random.random_bool(REQUIRED))
+                .collect();
             let mut row = |_| {
-                let values = columns.iter().skip(1);
+                let values = columns.iter().zip(&required).skip(1);
                 values
-                    .map(|kind| {
+                    .map(|(kind, required)| {
                         let value = kind.values().choose(random).copied();
-                        value.filter(|_| !random.random_bool(NULLS))
+                        value.filter(|_| *required || !random.random_bool(NULLS))
                     })
                     .collect()
             };
@@ -48,6 +56,7 @@ pub(super) fn generate(random: &mut StdRng) -> Vec<Table> {
                 name,
                 ids: (1..=rows.len()).map(|id| id.to_string()).collect(),
                 rows,
+                required,
                 columns,
             }
         })
@@ -95,10 +104,10 @@ impl Table {
             .iter()
             .map(|&index| {
                 let kind = self.columns[index];
-                let key = if kind == ColumnKind::Id {
-                    " PRIMARY KEY"
-                } else {
-                    ""
+                let key = match self.required[index] {
+                    _ if kind == ColumnKind::Id => " PRIMARY KEY",
+                    true => " NOT NULL",
+                    false => "",
                 };
                 format!("{} {}{key}", kind.name(), declared(kind))
             })
@@ -117,7 +126,7 @@ impl Table {
                 (0..self.rows.len()).map(|row| self.value(row, index)),
             ));
             let values = cast_with_options(&texts, &kind.arrow(), &options).unwrap();
-            (kind.name(), values, true)
+            (kind.name(), values, !self.required[index])
         });
         RecordBatch::try_from_iter_with_nullable(columns).unwrap()
     }
