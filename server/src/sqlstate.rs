@@ -23,6 +23,8 @@ impl SqlState {
     pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
     /// ntile wants at least one bucket.
     pub const INVALID_NTILE: Self = Self("22014");
+    /// A logarithm that no number is.
+    pub const INVALID_LOGARITHM: Self = Self("2201E");
     /// A root or a power that no number is.
     pub const INVALID_POWER: Self = Self("2201F");
     /// A LIMIT is negative.

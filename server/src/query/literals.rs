@@ -35,27 +35,34 @@ impl AnalyzerRule for UntypedLiterals {
 }
 
 fn typed(mut expr: Expr, schema: &DFSchema, cx: &InputContext) -> Result<Transformed<Expr>> {
-    let changed = match &mut expr {
+    let mut changed = false;
+    for mut operands in of_one_type(&mut expr) {
+        changed |= give_type(&mut operands, schema, cx)?;
+    }
+    if let Expr::InSubquery(InSubquery { expr, subquery, .. }) = &mut expr
+        && let Some(column) = subquery.subquery.schema().fields().first()
+        && is_untyped(expr)
+        && is_read(column.data_type())
+    {
+        read(expr, column.data_type(), cx)?;
+        changed = true;
+    }
+    Ok(Transformed::new_transformed(expr, changed))
+}
+
+/// The operands of `expr` that have one type, together: what is compared, and what one of is the result.
+pub(super) fn of_one_type(expr: &mut Expr) -> Vec<Vec<&mut Expr>> {
+    match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() || is_distinct(*op) => {
-            give_type(&mut [left.as_mut(), right.as_mut()], schema, cx)?
+            vec![vec![left.as_mut(), right.as_mut()]]
         }
         Expr::Between(Between { expr, low, high, .. }) => {
-            give_type(&mut [expr.as_mut(), low.as_mut(), high.as_mut()], schema, cx)?
+            vec![vec![expr.as_mut(), low.as_mut(), high.as_mut()]]
         }
         Expr::InList(InList { expr, list, .. }) => {
             let mut all: Vec<&mut Expr> = vec![expr.as_mut()];
             all.extend(list);
-            give_type(&mut all, schema, cx)?
-        }
-        Expr::InSubquery(InSubquery { expr, subquery, .. }) => {
-            let column = subquery.subquery.schema().fields().first().cloned();
-            match column {
-                Some(column) if is_untyped(expr) && is_read(column.data_type()) => {
-                    read(expr, column.data_type(), cx)?;
-                    true
-                }
-                _ => false,
-            }
+            vec![all]
         }
         Expr::Case(Case {
             expr,
@@ -69,16 +76,13 @@ fn typed(mut expr: Expr, schema: &DFSchema, cx: &InputContext) -> Result<Transfo
                 results.push(then.as_mut());
             }
             results.extend(else_expr.as_deref_mut());
-            let compared = give_type(&mut operands, schema, cx)?;
-            give_type(&mut results, schema, cx)? || compared
+            vec![operands, results]
         }
         Expr::ScalarFunction(function) if OF_ONE_TYPE.contains(&function.name()) => {
-            let mut arguments: Vec<&mut Expr> = function.args.iter_mut().collect();
-            give_type(&mut arguments, schema, cx)?
+            vec![function.args.iter_mut().collect()]
         }
-        _ => false,
-    };
-    Ok(Transformed::new_transformed(expr, changed))
+        _ => Vec::new(),
+    }
 }
 
 /// Reads the literal texts among `operands` as the type of the first that has one; returns whether there were any.

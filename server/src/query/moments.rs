@@ -6,16 +6,18 @@ use super::expressions::rewrite;
 use super::functions::{
     chosen, interval_span, interval_times, session_cast, timestamp_minus, timestamptz_plus,
 };
+use super::literals::{OF_ONE_TYPE, of_one_type};
 use crate::values::zone;
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::expr::{InList, InSubquery};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast, lit,
+    Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, cast, lit,
+    when,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -53,7 +55,15 @@ pub(super) struct MomentArithmetic;
 impl AnalyzerRule for MomentArithmetic {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = session_zone(options);
-        let wants = |expr: &Expr| matches!(expr, Expr::BinaryExpr(_) | Expr::Between(_) | Expr::InList(_));
+        let wants = |expr: &Expr| {
+            use Expr::{Between, BinaryExpr, Case, InList, InSubquery, ScalarFunction};
+            match expr {
+                ScalarFunction(function) => OF_ONE_TYPE.contains(&function.name()),
+                BinaryExpr(_) | Between(_) | InList(_) | Case(_) | InSubquery(_) => true,
+                _ => false,
+            }
+        };
+        let plan = keys_alike(plan)?;
         rewrite(plan, wants, &|expr, schema| arithmetic(expr, schema, zone))
     }
 
@@ -69,7 +79,13 @@ fn arithmetic(expr: Expr, schema: &DFSchema, zone: Tz) -> Result<Transformed<Exp
             let Some((left_type, right_type)) = types else {
                 return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
             };
-            binary(BinaryExpr { left, op, right }, &left_type, &right_type, zone)
+            binary(
+                BinaryExpr { left, op, right },
+                &left_type,
+                &right_type,
+                schema,
+                zone,
+            )
         }
         Expr::Between(Between {
             expr,
@@ -92,8 +108,120 @@ fn arithmetic(expr: Expr, schema: &DFSchema, zone: Tz) -> Result<Transformed<Exp
             let list = list.iter().filter_map(midnight).map(date_literal).collect();
             Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
         }
-        other => Ok(Transformed::no(other)),
+        // It is its first argument, of whatever type the other one is.
+        Expr::ScalarFunction(mut function) if function.name() == "nullif" && function.args.len() == 2 => {
+            let types = function
+                .args
+                .iter()
+                .map(|argument| argument.get_type(schema).ok());
+            let types: Vec<Option<DataType>> = types.collect();
+            if common_moment(types.iter().flatten()).is_none() {
+                return Ok(Transformed::no(Expr::ScalarFunction(function)));
+            }
+            let (first, second) = (function.args.swap_remove(0), function.args.swap_remove(0));
+            let equal = beside_timestamps(sum(first.clone(), Operator::Eq, second), schema).data;
+            Ok(Transformed::yes(
+                when(equal, lit(ScalarValue::Null)).otherwise(first)?,
+            ))
+        }
+        Expr::InSubquery(subquery) => in_alike(subquery, schema),
+        other => Ok(beside_timestamps(other, schema)),
     }
+}
+
+/// The type of what is a date in one place and a timestamp in another: DataFusion takes one of nanoseconds, which do not reach
+/// as far. `None` where not both are there.
+pub(super) fn common_moment<'a>(types: impl Iterator<Item = &'a DataType> + Clone) -> Option<DataType> {
+    let is_timestamp = |found: &&DataType| matches!(found, DataType::Timestamp(..));
+    let is_zoned = |found: &&DataType| matches!(found, DataType::Timestamp(_, Some(_)));
+    let mut timestamps = types.clone().filter(is_timestamp);
+    let any = timestamps.clone().next()?;
+    let has_date = types.clone().any(|found| found == &DataType::Date32);
+    has_date.then(|| timestamps.find(is_zoned).unwrap_or(any).clone())
+}
+
+/// Casts dates that are compared with timestamps, or one result beside them.
+fn beside_timestamps(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let mut changed = false;
+    for operands in of_one_type(&mut expr) {
+        let types = operands.iter().map(|operand| operand.get_type(schema).ok());
+        let types: Vec<Option<DataType>> = types.collect();
+        let Some(common) = common_moment(types.iter().flatten()) else {
+            continue;
+        };
+        for (operand, found) in operands.into_iter().zip(&types) {
+            if found.as_ref() == Some(&DataType::Date32) {
+                *operand = cast(std::mem::take(operand), common.clone());
+                changed = true;
+            }
+        }
+    }
+    Transformed::new_transformed(expr, changed)
+}
+
+/// `x IN (SELECT ..)` with a date on one side and timestamps on the other.
+fn in_alike(mut within: InSubquery, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let inner = &within.subquery.subquery;
+    let column = inner
+        .schema()
+        .iter()
+        .next()
+        .map(|(qualifier, field)| (Expr::from((qualifier, field)), field.data_type().clone()));
+    let (Ok(left), Some((column, right))) = (within.expr.get_type(schema), column) else {
+        return Ok(Transformed::no(Expr::InSubquery(within)));
+    };
+    let Some(common) = common_moment([&left, &right].into_iter()) else {
+        return Ok(Transformed::no(Expr::InSubquery(within)));
+    };
+    if left == DataType::Date32 {
+        *within.expr = cast(std::mem::take(within.expr.as_mut()), common);
+    } else {
+        let inner = LogicalPlanBuilder::from(Arc::clone(inner));
+        within.subquery.subquery = Arc::new(inner.project([cast(column, common)])?.build()?);
+    }
+    Ok(Transformed::yes(Expr::InSubquery(within)))
+}
+
+/// `plan` whose joins have no date and timestamp for one key, as those of INTERSECT, EXCEPT and USING may.
+fn keys_alike(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let has_keys = |node: &LogicalPlan| matches!(node, LogicalPlan::Join(join) if !join.on.is_empty());
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= has_keys(node);
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    if !found {
+        return Ok(plan);
+    }
+    let alike = plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::Join(mut join) = node else {
+            return Ok(Transformed::no(node));
+        };
+        let mut changed = false;
+        for (left, right) in &mut join.on {
+            let types = (
+                left.get_type(join.left.schema()),
+                right.get_type(join.right.schema()),
+            );
+            let (Ok(left_type), Ok(right_type)) = types else {
+                continue;
+            };
+            if let Some(common) = common_moment([&left_type, &right_type].into_iter()) {
+                let date = if left_type == DataType::Date32 {
+                    left
+                } else {
+                    right
+                };
+                *date = cast(std::mem::take(date), common);
+                changed = true;
+            }
+        }
+        Ok(Transformed::new_transformed(LogicalPlan::Join(join), changed))
+    })?;
+    Ok(alike.data)
 }
 
 fn is_date(expr: &Expr, schema: &DFSchema) -> bool {
@@ -104,6 +232,7 @@ fn binary(
     expr: BinaryExpr,
     left_type: &DataType,
     right_type: &DataType,
+    schema: &DFSchema,
     zone: Tz,
 ) -> Result<Transformed<Expr>> {
     use DataType::{Date32, Interval, Timestamp};
@@ -148,7 +277,13 @@ fn binary(
         (zoned @ Timestamp(..), op, Date32) if op.supports_propagation() => {
             Transformed::yes(sum(*left, op, cast(*right, zoned.clone())))
         }
-        _ => Transformed::no(sum(*left, op, *right)),
+        (left_type, op, right_type) => {
+            let expr = sum(*left, op, *right);
+            match common_moment([left_type, right_type].into_iter()) {
+                Some(_) => beside_timestamps(expr, schema),
+                None => Transformed::no(expr),
+            }
+        }
     })
 }
 

@@ -14,6 +14,8 @@ use datafusion::sql::sqlparser::ast::{ExactNumberInfo, helpers::attached_token::
 
 use super::catalog_syntax::{call, has_aggregate, last_part, literal_text, null, string};
 use super::names::name_right_sides;
+use super::rows;
+use super::types::canonical;
 use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
 use crate::values::input::{self, InputContext, invalid, malformed_array, unreadable};
@@ -45,6 +47,10 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
         name_group_of_all(select);
+        for item in &mut select.projection {
+            // None of its own is an error.
+            let _ = VisitMut::visit(item, &mut SeriesAsRows::default());
+        }
         ControlFlow::Continue(())
     }
 
@@ -97,6 +103,38 @@ impl VisitorMut for Rewriter {
             }
             Err(error) => ControlFlow::Break(error),
         }
+    }
+}
+
+/// Makes rows of a series in a select list: without that it is an array.
+#[derive(Default)]
+struct SeriesAsRows {
+    /// Queries around an expression, which have select lists of their own.
+    queries: usize,
+}
+
+impl VisitorMut for SeriesAsRows {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let is_series = match expr {
+            Expr::Function(function) => last_part(&function.name).as_deref() == Some("generate_series"),
+            _ => false,
+        };
+        if is_series && self.queries == 0 {
+            *expr = call("unnest", vec![std::mem::replace(expr, null())]);
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -178,6 +216,10 @@ impl Rewriter {
             Expr::IsUnknown(inner) => Some(Expr::IsNull(inner.clone())),
             Expr::IsNotUnknown(inner) => Some(Expr::IsNotNull(inner.clone())),
             Expr::TypedString(typed) => {
+                if let Some(rounding) = Rounding::of(&typed.data_type) {
+                    typed.data_type = rounding.whole.clone();
+                    return self.rounded(expr, &rounding).map(Some);
+                }
                 let span = Span::try_from_sqlparser_span(typed.value.span);
                 match typed.value.value.clone().into_string() {
                     Some(text) => self
@@ -190,16 +232,22 @@ impl Rewriter {
                 expr: inner,
                 data_type,
                 ..
-            } => match literal_text(inner) {
-                Some(text) => {
-                    let text = text.to_owned();
-                    let span = span_of(inner);
-                    self.typed_literal(&text, data_type)
-                        .map_err(|error| error.at(span))?
-                        .or_else(|| with_length(inner, data_type))
+            } => {
+                if let Some(rounding) = Rounding::of(data_type) {
+                    *data_type = rounding.whole.clone();
+                    return self.rounded(expr, &rounding).map(Some);
                 }
-                None => with_length(inner, data_type),
-            },
+                match literal_text(inner) {
+                    Some(text) => {
+                        let text = text.to_owned();
+                        let span = span_of(inner);
+                        self.typed_literal(&text, data_type)
+                            .map_err(|error| error.at(span))?
+                            .or_else(|| with_length(inner, data_type))
+                    }
+                    None => with_length(inner, data_type),
+                }
+            }
             Expr::Interval(interval) => Some(plain_interval(interval)?),
             Expr::Extract { field, expr: of, .. } => {
                 let field = field.to_string().trim_matches(['\'', '"']).to_lowercase();
@@ -238,9 +286,6 @@ impl Rewriter {
                 Some(binary(operand, BinaryOperator::PGBitwiseXor, number("-1")))
             }
             Expr::Function(_) => function(expr),
-            Expr::IsNull(row) | Expr::IsNotNull(row) if matches!(row.as_ref(), Expr::Tuple(_)) => {
-                row_is_null(expr)
-            }
             Expr::AnyOp {
                 left,
                 compare_op: BinaryOperator::Eq,
@@ -252,8 +297,20 @@ impl Rewriter {
                 compare_op: BinaryOperator::NotEq,
                 right,
             } => in_items(left, right, true)?,
-            _ => None,
+            other => rows::compared(other)?,
         })
+    }
+
+    /// `expr`, which is of the rounding's type with all digits of the second, with those that it leaves.
+    fn rounded(&self, expr: &mut Expr, rounding: &Rounding) -> Result<Expr> {
+        let whole = match self.rewritten(expr)? {
+            Some(plain) => plain,
+            None => std::mem::replace(expr, null()),
+        };
+        Ok(call(
+            rounding.function,
+            vec![whole, number(&rounding.digits.to_string())],
+        ))
     }
 
     /// A text cast to a type whose texts the planner reads otherwise, or not at all.
@@ -284,6 +341,12 @@ impl Rewriter {
                 _ => return Ok(None),
             },
             DataType::Uuid => return uuid(text).map(Some),
+            float if is_float(float) => {
+                // The planner reads it alike, but what is out of range.
+                let double = || datafusion::arrow::datatypes::DataType::Float64;
+                input::of_text(text, &canonical(float).unwrap_or_else(double), &self.input)?;
+                return Ok(None);
+            }
             _ => return Ok(None),
         };
         let shown = |write: &dyn Fn(&mut bytes::BytesMut)| {
@@ -422,25 +485,6 @@ fn bytes(text: &str) -> Result<Expr> {
     Ok(call("decode", vec![string(&hex), string("hex")]))
 }
 
-/// A row is NULL if all of its fields are, and it is not NULL if none of them is.
-fn row_is_null(expr: &mut Expr) -> Option<Expr> {
-    let (Expr::IsNull(row) | Expr::IsNotNull(row)) = &*expr else {
-        return None;
-    };
-    let Expr::Tuple(fields) = row.as_ref() else {
-        return None;
-    };
-    let tests = fields.iter().map(|field| {
-        let field = Box::new(nested(field));
-        match expr {
-            Expr::IsNull(_) => Expr::IsNull(field),
-            _ => Expr::IsNotNull(field),
-        }
-    });
-    let all = tests.reduce(|all, next| binary(all, BinaryOperator::And, next));
-    all.map(|all| Expr::Nested(Box::new(all)))
-}
-
 /// `x = ANY ('{1,2}')` as `x IN ('1', '2')`: what the items are depends on what they are compared with.
 fn in_items(left: &mut Expr, right: &Expr, negated: bool) -> Result<Option<Expr>> {
     let Some(text) = literal_text(right) else {
@@ -472,6 +516,40 @@ fn array_literal(text: &str, item: &DataType) -> Result<Expr> {
         literal,
         DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(item.clone()), None)),
     ))
+}
+
+/// How a type such as `timestamp(3)` rounds moments.
+struct Rounding {
+    /// PostgreSQL's function that does it.
+    function: &'static str,
+    /// The type without its digits.
+    whole: DataType,
+    /// Of the second, behind the point.
+    digits: u64,
+}
+
+impl Rounding {
+    fn of(data_type: &DataType) -> Option<Self> {
+        let zoned = |zone: &TimezoneInfo| matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
+        let (function, digits, whole) = match data_type {
+            DataType::Timestamp(Some(digits), zone) if zoned(zone) => {
+                ("timestamptz", digits, DataType::Timestamp(None, *zone))
+            }
+            DataType::Timestamp(Some(digits), zone) => {
+                ("timestamp", digits, DataType::Timestamp(None, *zone))
+            }
+            DataType::Time(Some(digits), zone) if !zoned(zone) => {
+                ("time", digits, DataType::Time(None, *zone))
+            }
+            _ => return None,
+        };
+        let digits = *digits;
+        Some(Self {
+            function,
+            whole,
+            digits,
+        })
+    }
 }
 
 /// A cast to `varchar(n)` cuts the text.
@@ -533,10 +611,6 @@ fn function(expr: &mut Expr) -> Option<Expr> {
         return None;
     };
     let name = last_part(&function.name)?;
-    if name == "localtimestamp" {
-        let now = call("now", Vec::new());
-        return Some(cast(now, DataType::Timestamp(None, TimezoneInfo::None)));
-    }
     let arguments = || -> Option<Vec<Expr>> {
         use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr, FunctionArguments};
         let FunctionArguments::List(list) = &function.args else {
@@ -548,7 +622,16 @@ fn function(expr: &mut Expr) -> Option<Expr> {
         });
         plain.collect()
     };
+    let now = || call("now", Vec::new());
+    let local = || cast(now(), DataType::Timestamp(None, TimezoneInfo::None));
+    if name == "localtimestamp" {
+        return Some(match arguments().as_deref() {
+            Some([digits]) => call("timestamp", vec![local(), digits.clone()]),
+            _ => local(),
+        });
+    }
     match (name.as_str(), arguments()?.as_slice()) {
+        ("current_timestamp", [digits]) => Some(call("timestamptz", vec![now(), digits.clone()])),
         ("mod", [left, right]) => Some(binary(nested(left), BinaryOperator::Modulo, nested(right))),
         // What is left over is taken off first, so that the quotient is whole.
         ("div", [left, right]) => {
@@ -594,7 +677,7 @@ fn function(expr: &mut Expr) -> Option<Expr> {
     }
 }
 
-fn nested(expr: &Expr) -> Expr {
+pub(super) fn nested(expr: &Expr) -> Expr {
     Expr::Nested(Box::new(expr.clone()))
 }
 
@@ -608,7 +691,7 @@ fn number(digits: &str) -> Expr {
     }
 }
 
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp {
         left: Box::new(left),
         op,

@@ -6,9 +6,11 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::Result;
 use datafusion::logical_expr::logical_plan::Union;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::optimizer::analyzer::type_coercion::coerce_union_schema;
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, ExactNumberInfo, ObjectName, TimezoneInfo};
+
+use super::moments::common_moment;
 
 /// `numeric` without digits. No value has it: a cast to it keeps a number's digits ([`super::numerics`]).
 pub(super) const NUMERIC_OF_ANY_SCALE: DataType = DataType::Decimal256(76, 38);
@@ -26,7 +28,20 @@ pub(super) fn with_types_of_inputs(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// The union of `inputs`, with the types that all of them can have: its own are those of the first one, until types are made
 /// equal. What cannot be made equal is left for that.
-pub(super) fn union_of(inputs: Vec<Arc<LogicalPlan>>) -> Result<Union> {
+pub(super) fn union_of(mut inputs: Vec<Arc<LogicalPlan>>) -> Result<Union> {
+    let columns = inputs.first().map_or(0, |first| first.schema().fields().len());
+    let moments = (0..columns).map(|index| {
+        let fields = inputs
+            .iter()
+            .filter_map(|input| input.schema().fields().get(index));
+        common_moment(fields.map(|field| field.data_type()))
+    });
+    let moments: Vec<Option<DataType>> = moments.collect();
+    if moments.iter().any(Option::is_some) {
+        for input in &mut inputs {
+            *input = Arc::new(with_timestamps(input, &moments)?);
+        }
+    }
     match coerce_union_schema(&inputs) {
         Ok(schema) => Ok(Union {
             inputs,
@@ -34,6 +49,25 @@ pub(super) fn union_of(inputs: Vec<Arc<LogicalPlan>>) -> Result<Union> {
         }),
         Err(_) => Union::try_new_with_loose_types(inputs),
     }
+}
+
+/// `input` with timestamps for the dates of the columns for which there is a type.
+fn with_timestamps(input: &LogicalPlan, types: &[Option<DataType>]) -> Result<LogicalPlan> {
+    let columns = input
+        .schema()
+        .iter()
+        .zip(types)
+        .map(|((qualifier, field), wanted)| {
+            let column = Expr::from((qualifier, field));
+            match wanted {
+                Some(wanted) if field.data_type() == &DataType::Date32 => {
+                    cast(column, wanted.clone()).alias_qualified(qualifier.cloned(), field.name())
+                }
+                _ => column,
+            }
+        });
+    let columns: Vec<Expr> = columns.collect();
+    LogicalPlanBuilder::from(input.clone()).project(columns)?.build()
 }
 
 /// The one zone of timestamps with a time zone.
@@ -50,7 +84,8 @@ impl TypePlanner for PostgresTypes {
     }
 }
 
-fn canonical(sql_type: &SqlType) -> Option<DataType> {
+/// What is read as such a type, if DataFusion would read another.
+pub(super) fn canonical(sql_type: &SqlType) -> Option<DataType> {
     let zoned = |zone: &TimezoneInfo| matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
     match sql_type {
         SqlType::Timestamp(_, zone) => {
@@ -60,6 +95,7 @@ fn canonical(sql_type: &SqlType) -> Option<DataType> {
         SqlType::Time(_, zone) if !zoned(zone) => Some(DataType::Time64(TimeUnit::Microsecond)),
         // PostgreSQL's float is a double; its precision in bits chooses a real.
         SqlType::Float(ExactNumberInfo::Precision(1..=24)) => Some(DataType::Float32),
+        SqlType::Real | SqlType::Float4 => Some(DataType::Float32),
         SqlType::Float(_) => Some(DataType::Float64),
         SqlType::Numeric(ExactNumberInfo::None) | SqlType::Decimal(ExactNumberInfo::None) => {
             Some(NUMERIC_OF_ANY_SCALE)

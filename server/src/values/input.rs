@@ -46,11 +46,21 @@ pub(crate) fn of_text(text: &str, data_type: &DataType, cx: &InputContext) -> Re
         DataType::UInt32 => ScalarValue::UInt32(Some(integer(text, data_type)?)),
         DataType::Float32 => {
             let value: f32 = trimmed.parse().map_err(|_| invalid())?;
-            ScalarValue::Float32(Some(in_range(value, value.is_infinite(), text, data_type)?))
+            ScalarValue::Float32(Some(in_range(
+                value,
+                value.is_infinite() || vanishes(trimmed, value == 0.0),
+                text,
+                data_type,
+            )?))
         }
         DataType::Float64 => {
             let value: f64 = trimmed.parse().map_err(|_| invalid())?;
-            ScalarValue::Float64(Some(in_range(value, value.is_infinite(), text, data_type)?))
+            ScalarValue::Float64(Some(in_range(
+                value,
+                value.is_infinite() || vanishes(trimmed, value == 0.0),
+                text,
+                data_type,
+            )?))
         }
         decimal if decimal.is_decimal() => scalar(decimal_of_text(trimmed).ok_or_else(invalid)?)?,
         DataType::Utf8View => ScalarValue::Utf8View(Some(text.to_owned())),
@@ -137,6 +147,12 @@ fn integer<T: std::str::FromStr<Err = std::num::ParseIntError>>(
 fn out_of_range(value: &str, data_type: &DataType) -> QueryError {
     let message = format!("{value} is out of range for type {}", type_name(data_type));
     QueryError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message)
+}
+
+/// Whether what is zero as a float is none as it is written.
+fn vanishes(digits: &str, is_zero: bool) -> bool {
+    let mantissa = digits.split(['e', 'E']).next().unwrap_or_default();
+    is_zero && mantissa.contains(|digit: char| ('1'..='9').contains(&digit))
 }
 
 /// A float whose text does not say that it is infinite must not be.

@@ -1,6 +1,7 @@
 //! PostgreSQL's functions that DataFusion does not have, or has otherwise.
 
 mod catalog;
+mod domains;
 mod float_extremes;
 mod format;
 mod interval_aggregates;
@@ -38,7 +39,9 @@ use crate::error::QueryError;
 
 /// DataFusion's function of this name with a meaning of its own here, if it has one.
 pub(super) fn wrapped(name: &str, functions: &HashMap<String, Arc<ScalarUDF>>) -> Option<Arc<ScalarUDF>> {
-    limited::limited(name, functions).or_else(|| one_type::of_one_type(name, functions))
+    limited::limited(name, functions)
+        .or_else(|| domains::checked(name, functions))
+        .or_else(|| one_type::of_one_type(name, functions))
 }
 
 /// What the type of a result follows from: the types of the arguments and the values of those that are literals.

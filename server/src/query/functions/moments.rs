@@ -10,10 +10,12 @@ use bytes::BytesMut;
 use chrono::{DateTime, NaiveDateTime};
 use chrono_tz::Tz;
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, StringViewBuilder, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Int64Array, StringViewBuilder, TimestampMicrosecondArray,
 };
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float64Type, IntervalUnit, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{
+    DataType, Float64Type, Int64Type, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+};
 use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF};
 
@@ -33,6 +35,7 @@ const DAY: i64 = 24 * HOUR;
 
 pub(super) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 pub(super) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+const TIME: DataType = DataType::Time64(TimeUnit::Microsecond);
 /// Nanoseconds, of the longest interval.
 const SPAN: DataType = DataType::Decimal128(38, 0);
 
@@ -56,6 +59,10 @@ pub(super) fn get(name: &str, zone: Tz) -> Option<Arc<ScalarUDF>> {
         "to_date" => Function::udf("to_date", zone, |_| Ok(DataType::Date32), to_date),
         "justify_hours" => Function::udf("justify_hours", zone, |_| Ok(INTERVAL), justify_hours),
         "justify_days" => Function::udf("justify_days", zone, |_| Ok(INTERVAL), justify_days),
+        // What PostgreSQL calls for `timestamp(3)` and the like.
+        "timestamp" => Function::udf("timestamp", zone, |_| Ok(TIMESTAMP), rounded),
+        "timestamptz" => Function::udf("timestamptz", zone, |_| Ok(timestamptz()), rounded),
+        "time" => Function::udf("time", zone, |_| Ok(TIME), rounded),
         _ => return None,
     })
 }
@@ -96,8 +103,8 @@ pub(in crate::query) fn session_cast(value: Expr, to: &DataType, zone: Tz) -> Op
         DataType::Time64(_) => Function::udf(
             "time_of",
             zone,
-            |_| Ok(DataType::Time64(TimeUnit::Microsecond)),
-            |call| Ok(cast(&local(call)?, &DataType::Time64(TimeUnit::Microsecond))?),
+            |_| Ok(TIME),
+            |call| Ok(cast(&local(call)?, &TIME)?),
         ),
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => {
             Function::udf("text_of", zone, |_| Ok(DataType::Utf8View), text_of)
@@ -234,6 +241,45 @@ fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(
         TimestampMicrosecondArray::from(moments).with_timezone("UTC"),
     ))
+}
+
+/// `timestamp(moment, digits)`: with as many digits of the second behind the point. Halves go away from the beginning of 2000,
+/// from which PostgreSQL counts, and those of a time of day up.
+fn rounded(call: &Call<'_>) -> Result<ArrayRef> {
+    const EPOCH: i64 = 946_684_800 * SECOND;
+    let moments = call.argument(0)?;
+    let digits = cast(call.argument(1)?, &DataType::Int64)?;
+    let epoch = match moments.data_type() {
+        DataType::Time64(_) => 0,
+        _ => EPOCH,
+    };
+    let microseconds = cast(moments, &DataType::Int64)?;
+    let rows = microseconds.as_primitive::<Int64Type>().iter();
+    let rows = rows
+        .zip(digits.as_primitive::<Int64Type>())
+        .map(|(moment, digits)| {
+            let (Some(moment), Some(digits)) = (moment, digits) else {
+                return Ok(None);
+            };
+            let Ok(digits) = u32::try_from(digits) else {
+                return Err(external(QueryError::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    format!("{}({digits}) precision must not be negative", call.name),
+                )));
+            };
+            let unit = 10_i64.pow(6 - digits.min(6));
+            let since = i128::from(moment) - i128::from(epoch);
+            let units = (since.abs() + i128::from(unit / 2)) / i128::from(unit) * since.signum();
+            let rounded = i64::try_from(units * i128::from(unit) + i128::from(epoch));
+            rounded.map(Some).map_err(|_| {
+                external(QueryError::new(
+                    SqlState::DATETIME_OVERFLOW,
+                    "timestamp out of range",
+                ))
+            })
+        });
+    let rounded: Int64Array = rows.collect::<Result<_>>()?;
+    Ok(cast(&rounded, moments.data_type())?)
 }
 
 fn to_date(call: &Call<'_>) -> Result<ArrayRef> {
