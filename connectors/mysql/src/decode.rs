@@ -14,7 +14,8 @@ use arrow::datatypes::{DataType, SchemaRef, TimeUnit, i256};
 use arrow::error::ArrowError;
 use causeway_base_sql::ColumnProfile;
 use causeway_spi::{ConnectorError, ErrorKind, Result, TableName};
-use mysql_async::Value;
+use mysql_async::consts::ColumnType;
+use mysql_async::{Column, Value};
 
 /// Microseconds of a day.
 pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -40,6 +41,8 @@ pub(crate) struct Batcher {
 struct ColumnDecoder {
     name: String,
     native_type: String,
+    /// Bytes of a number of this column as it is sent.
+    number_bytes: usize,
     builder: Builder,
 }
 
@@ -77,6 +80,7 @@ impl Batcher {
                 Ok(ColumnDecoder {
                     name: field.name().clone(),
                     native_type: profile.native_type.clone(),
+                    number_bytes: size_of::<u64>(),
                     builder: Builder::new(field.data_type(), &profile.native_type).ok_or_else(|| {
                         internal(&table, format!("no reader for type {}", field.data_type()))
                     })?,
@@ -95,6 +99,13 @@ impl Batcher {
         })
     }
 
+    /// Takes the types of the rows that come from here on, of which their sizes follow.
+    pub(crate) fn expect(&mut self, columns: &[Column]) {
+        for (decoder, column) in self.columns.iter_mut().zip(columns) {
+            decoder.number_bytes = number_bytes(column.column_type());
+        }
+    }
+
     /// Adds a row; returns the batch that it completes, when a bound is reached.
     pub(crate) fn push(&mut self, row: Vec<Option<Value>>) -> Result<Option<RecordBatch>> {
         // An empty projection selects a constant: only the row counts.
@@ -104,23 +115,22 @@ impl Batcher {
                 "a row has another number of columns".to_owned(),
             ));
         }
-        let mut row_bytes = 0;
+        self.received += ROW_HEADER_BYTES + (self.columns.len() + 7 + 2) / 8;
         for (column, value) in self.columns.iter_mut().zip(row) {
             let value = value.unwrap_or(Value::NULL);
-            row_bytes += size(&value);
+            self.received += sent_bytes(&value, column.number_bytes);
+            self.bytes += held_bytes(&value);
             column
                 .builder
                 .append(value)
                 .map_err(|refusal| invalid(&self.table, column, refusal))?;
         }
         self.rows += 1;
-        self.bytes += row_bytes;
-        self.received += row_bytes;
         let full = self.rows >= self.rows_max || self.bytes >= self.bytes_max;
         if full { self.finish() } else { Ok(None) }
     }
 
-    /// About how many bytes have come since the last call.
+    /// How many bytes of rows have come since the last call.
     pub(crate) fn take_received(&mut self) -> usize {
         std::mem::take(&mut self.received)
     }
@@ -175,12 +185,49 @@ fn invalid(table: &TableName, column: &ColumnDecoder, refusal: Refusal) -> Conne
     .hint("If the table was changed a moment ago, run the query again.")
 }
 
-/// About how many bytes a value takes on the wire and in a batch.
-fn size(value: &Value) -> usize {
+/// About how many bytes a value takes in a batch.
+fn held_bytes(value: &Value) -> usize {
     match value {
         Value::NULL => 1,
         Value::Bytes(bytes) => 16 + bytes.len(),
         _ => 8,
+    }
+}
+
+/// Bytes of the packet's header and of the sign before a row of the binary protocol; a bit for each column and two follow.
+const ROW_HEADER_BYTES: usize = 5;
+
+/// Bytes of a number in the binary protocol.
+fn number_bytes(column_type: ColumnType) -> usize {
+    match column_type {
+        ColumnType::MYSQL_TYPE_TINY => 1,
+        ColumnType::MYSQL_TYPE_SHORT | ColumnType::MYSQL_TYPE_YEAR => 2,
+        ColumnType::MYSQL_TYPE_LONG | ColumnType::MYSQL_TYPE_INT24 | ColumnType::MYSQL_TYPE_FLOAT => 4,
+        _ => 8,
+    }
+}
+
+/// Bytes of a value in the binary protocol. NULL is a bit before the values.
+fn sent_bytes(value: &Value, number_bytes: usize) -> usize {
+    match value {
+        Value::NULL => 0,
+        Value::Bytes(bytes) => {
+            let length_bytes = match bytes.len() {
+                0..=250 => 1,
+                251..=0xFFFF => 3,
+                0x1_0000..=0xFF_FFFF => 4,
+                _ => 9,
+            };
+            length_bytes + bytes.len()
+        }
+        Value::Int(_) | Value::UInt(_) | Value::Float(_) | Value::Double(_) => number_bytes,
+        // Zeros at the end are not sent.
+        Value::Date(0, 0, 0, 0, 0, 0, 0) | Value::Time(_, 0, 0, 0, 0, 0) => 1,
+        Value::Date(_, _, _, 0, 0, 0, 0) => 5,
+        Value::Date(.., 0) => 8,
+        Value::Date(..) => 12,
+        Value::Time(.., 0) => 9,
+        Value::Time(..) => 13,
     }
 }
 

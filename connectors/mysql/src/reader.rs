@@ -280,6 +280,7 @@ impl Job {
             .execute(params)
             .await
             .map_err(|error| self.failed(error))?;
+        batcher.expect(result.columns_ref());
         let mut turn = Turn::default();
         while let Some(row) = result.next().await.map_err(|error| self.failed(error))? {
             turn.row().await;

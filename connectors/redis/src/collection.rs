@@ -17,6 +17,7 @@ use crate::backend::{RedisBackend, all_right};
 use crate::connections::Session;
 use crate::error::{Doing, translate, translate_answer, unexpected_answer};
 use crate::fetch::{is_wrong_type, seconds_left, size_of};
+use crate::replies::reply_bytes;
 use crate::walk::scan_page;
 
 /// Most elements of one page.
@@ -158,7 +159,9 @@ impl Elements {
         }
         self.cx.metrics.requests.add(pipeline.len());
         let answers = self.backend.connections().send(&pipeline).await;
-        let mut answers = answers.map_err(|error| translate(error, doing))?.into_iter();
+        let answers = answers.map_err(|error| translate(error, doing))?;
+        self.cx.metrics.bytes.add(reply_bytes(&answers));
+        let mut answers = answers.into_iter();
         let mut sizes = Vec::with_capacity(self.keys.len());
         for _ in self.keys.iter() {
             let elements = size_of(answers.next().unwrap_or_default(), command, doing)?;
@@ -206,6 +209,7 @@ impl Elements {
         self.cx.metrics.requests.add(asked.len());
         let answers = self.backend.connections().send(&pipeline).await;
         let answers = answers.map_err(|error| translate(error, doing))?;
+        self.cx.metrics.bytes.add(reply_bytes(&answers));
         if answers.len() != asked.len() {
             return Err(unexpected_answer("a pipeline", doing));
         }
@@ -242,6 +246,7 @@ impl Elements {
             }),
         };
         let answer = answer.map_err(|error| translate(error, doing))?;
+        self.cx.metrics.bytes.add(reply_bytes(&answer));
         let mut page = Page::new();
         if answer.first().is_some_and(is_wrong_type) {
             // It became another type meanwhile: no more rows.
@@ -329,7 +334,6 @@ impl Elements {
     }
 
     fn measure(&mut self, bytes: usize, elements: usize) {
-        self.cx.metrics.bytes.add(bytes);
         if let Some(element_bytes) = bytes.checked_div(elements) {
             self.element_bytes = element_bytes.max(1);
         }

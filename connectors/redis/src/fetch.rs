@@ -9,6 +9,7 @@ use redis::{Pipeline, Value};
 
 use crate::connections::Connections;
 use crate::error::{Doing, translate, translate_answer, unexpected_answer};
+use crate::replies::{reply_bytes, transaction_bytes};
 
 /// Keys read in one transaction: the server does nothing else meanwhile.
 const TRANSACTION_KEYS_MAX: usize = 250;
@@ -78,6 +79,10 @@ impl<'a> RowFetch<'a> {
         }
         let values = self.connections.send(pipeline).await;
         let values = values.map_err(|error| translate(error, self.doing))?;
+        self.metrics.bytes.add(reply_bytes(&values));
+        if pipeline.is_transaction() {
+            self.metrics.bytes.add(transaction_bytes(commands));
+        }
         if values.len() == commands {
             return Ok(values);
         }
@@ -244,10 +249,7 @@ impl<'a> RowFetch<'a> {
     fn bytes(&self, value: Value, command: &str) -> Result<Option<Vec<u8>>> {
         match value {
             Value::Nil => Ok(None),
-            Value::BulkString(bytes) => {
-                self.metrics.bytes.add(bytes.len());
-                Ok(Some(bytes))
-            }
+            Value::BulkString(bytes) => Ok(Some(bytes)),
             Value::ServerError(error) => Err(translate_answer(error, self.doing)),
             _ => Err(unexpected_answer(command, self.doing)),
         }

@@ -12,6 +12,7 @@ mod error;
 mod fetch;
 mod grants;
 mod options;
+mod replies;
 mod tls;
 mod walk;
 

@@ -10,6 +10,7 @@ use redis::{Pipeline, Value};
 use crate::backend::{RedisBackend, all_right, dbsize_command, keyspace_size};
 use crate::connections::Session;
 use crate::error::{Doing, translate, unexpected_answer};
+use crate::replies::reply_bytes;
 
 /// Keys the server looks at per step of a walk.
 pub(crate) const SCAN_COUNT: usize = 1000;
@@ -64,6 +65,7 @@ impl Walk {
                 .begin(&dbsize_command())
                 .await
                 .map_err(|error| translate(error, doing))?;
+            self.metrics.bytes.add(reply_bytes(&values));
             self.check_size(keyspace_size(&all_right(values, doing)?, doing)?)?;
             self.session = Some(session);
         }
@@ -76,8 +78,8 @@ impl Walk {
             .send_over(session, &command)
             .await
             .map_err(|error| translate(error, doing))?;
+        self.metrics.bytes.add(reply_bytes(&values));
         let (cursor, keys) = scan_page("SCAN", values, doing)?;
-        self.metrics.bytes.add(keys.iter().map(Vec::len).sum());
         self.cursor = cursor;
         Ok(keys)
     }

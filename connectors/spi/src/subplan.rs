@@ -13,6 +13,7 @@ mod first;
 mod folded;
 mod input;
 mod join;
+mod lifted;
 mod union;
 
 use std::borrow::Cow;

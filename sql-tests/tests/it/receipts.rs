@@ -137,12 +137,16 @@ async fn mysql_has_counted_the_same_statements_and_rows() {
     let server = Server::start(&config).unwrap();
     let scan = format!("SELECT id FROM shop.{database}.t WHERE id > 975");
     let few = format!("SELECT id FROM shop.{database}.t LIMIT 3");
+    let all = format!("SELECT id, v FROM shop.{database}.t");
     let join = format!("SELECT f.id, t.v FROM files.public.few f JOIN shop.{database}.t t ON t.id = f.id");
     let mut client = RawClient::connect(server.port()).await.unwrap();
     client.send_query("SET causeway.receipt = on").await.unwrap();
     client.outcomes().await.unwrap();
     let mut told = Vec::new();
-    for sql in [&scan, &few, &join] {
+    // Beside the rows, columns and parameters are described, and ends are told.
+    const DESCRIBED_BYTES_MAX: u64 = 500;
+    const PARAMETER_BYTES_MAX: u64 = 40;
+    for (sql, parameters) in [(&scan, 1), (&few, 0), (&join, 50), (&all, 0)] {
         // Columns, statistics and footers are asked once and kept.
         client.send_query(sql).await.unwrap();
         client.outcomes().await.unwrap();
@@ -164,6 +168,12 @@ async fn mysql_has_counted_the_same_statements_and_rows() {
             (figure(0), figure(1)),
             ((after.0 - before.0).to_string(), (after.1 - before.1).to_string()),
             "{sql}: {told:?}"
+        );
+        let (bytes, sent) = (received_bytes(shop), after.2 - before.2);
+        let described = sent.checked_sub(bytes);
+        assert!(
+            described.is_some_and(|bytes| bytes < DESCRIBED_BYTES_MAX + parameters * PARAMETER_BYTES_MAX),
+            "{sql}: {sent} were sent, {told:?}"
         );
     }
     assert!(
@@ -245,7 +255,7 @@ async fn redis_has_seen_the_same_commands() {
     assert_eq!(
         told,
         [
-            "[00000 cache (redis): 8 requests, 3 rows, 18 bytes; 3 rows moved for 3 returned]",
+            "[00000 cache (redis): 8 requests, 3 rows, 97 bytes; 3 rows moved for 3 returned]",
             "SELECT 3"
         ]
     );
@@ -326,20 +336,38 @@ fn without_bytes(outcomes: Vec<String>) -> Vec<String> {
     hidden.collect()
 }
 
-/// Statements that read, and rows that they gave, by a user's own counters. The server counts a statement after it has sent
+/// Statements that read, rows that they gave and bytes of these and all around them, by a user's own counters. The server counts a statement after it has sent
 /// the last row: a moment later the client that has it might still find it missing.
-async fn counted(mysql: &Mysql, user: &str) -> (u64, u64) {
+async fn counted(mysql: &Mysql, user: &str) -> (u64, u64, u64) {
     const SETTLED_AFTER: Duration = Duration::from_millis(300);
     tokio::time::sleep(SETTLED_AFTER).await;
     let mut connection = mysql.connect().await;
-    let counters: Option<(u64, u64)> = connection
+    let counters: Option<(u64, u64, u64)> = connection
         .query_first(format!(
-            "SELECT SELECT_COMMANDS, ROWS_SENT FROM information_schema.USER_STATISTICS WHERE USER = '{user}'"
+            "SELECT SELECT_COMMANDS, ROWS_SENT, BYTES_SENT FROM information_schema.USER_STATISTICS \
+             WHERE USER = '{user}'"
         ))
         .await
         .unwrap();
     connection.disconnect().await.unwrap();
     counters.unwrap()
+}
+
+/// The third figure of a source.
+fn received_bytes(figures: &str) -> u64 {
+    let mut words = figures.split(", ").nth(2).unwrap().split([' ', ';']);
+    let number: f64 = words.next().unwrap().parse().unwrap();
+    let unit = match words.next().unwrap() {
+        "kB" => 1_000.0,
+        _ => 1.0,
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of bytes"
+    )]
+    let bytes = (number * unit) as u64;
+    bytes
 }
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {

@@ -12,12 +12,16 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Join as JoinNode, LogicalPla
 use super::beside::brought_together;
 use super::folded::side;
 use super::input::{Input, derived_column, derived_scan, free_name, inlined};
+use super::lifted::lifted;
 use super::{Offer, UNKNOWN};
 use crate::operator::{Join, JoinKind, Operator};
 use crate::scan::Scan;
 
 pub(super) fn grow(node: JoinNode) -> Result<Transformed<LogicalPlan>> {
-    let grown = offered(node, true)?;
+    let grown = match lifted(&node)? {
+        Some(lifted) => lifted,
+        None => offered(node, true)?,
+    };
     if let (LogicalPlan::Join(node), false) = (&grown.data, grown.transformed)
         && let Some(plan) = brought_together(node)?
     {
