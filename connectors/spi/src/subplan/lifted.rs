@@ -109,8 +109,9 @@ fn bare(plan: &LogicalPlan) -> Result<Option<Bare>> {
                     exprs.push(Expr::Column(column.clone()));
                 }
             }
-            let projection = Projection::try_new(exprs, Arc::new(plan))?;
-            Some(Bare {
+            // A column that another one has the name of stays below.
+            let projection = Projection::try_new(exprs, Arc::new(plan)).ok();
+            projection.map(|projection| Bare {
                 plan: LogicalPlan::Projection(projection),
                 filters,
             })
