@@ -58,8 +58,22 @@ fn from_missing(text: &str) -> QueryError {
     if text.contains("WindowFunction") {
         return QueryError::new(SqlState::WINDOWING_ERROR, "window functions are not allowed here");
     }
-    if text.starts_with("Unsupported Value") {
-        return QueryError::not_supported("literals of this kind are not supported");
+    for clause in ["LIMIT", "OFFSET"] {
+        if text.starts_with(&format!("Unsupported {clause} expression")) {
+            let message = format!("{clause} by a term that is no constant is not supported");
+            return QueryError::not_supported(message);
+        }
+    }
+    if text.starts_with("There is only support Literal types") {
+        return QueryError::not_supported(
+            "arguments of window functions that are no constants are not supported here",
+        );
+    }
+    if ["Unsupported SQL unary operator", "Unsupported binary operator"]
+        .iter()
+        .any(|begin| text.starts_with(begin))
+    {
+        return QueryError::not_supported("operators of this kind are not supported");
     }
     const OF_SUBQUERIES: [&str; 4] = ["ScalarSubquery", "InSubquery", "Exists", "OuterReferenceColumn"];
     if OF_SUBQUERIES

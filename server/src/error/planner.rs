@@ -26,7 +26,7 @@ const WINDOW_FUNCTIONS: [&str; 11] = [
 ];
 
 /// Beginnings of messages, in lower case, and what they are in PostgreSQL.
-const FIXED: [(&str, SqlState, &str); 14] = [
+const FIXED: [(&str, SqlState, &str); 15] = [
     (
         "limit must be",
         SqlState::INVALID_LIMIT,
@@ -91,6 +91,11 @@ const FIXED: [(&str, SqlState, &str); 14] = [
         "step cannot be zero",
         SqlState::INVALID_PARAMETER_VALUE,
         "step size cannot equal zero",
+    ),
+    (
+        "unsupported value",
+        SqlState::FEATURE_NOT_SUPPORTED,
+        "literals of this kind are not supported",
     ),
     (
         "join condition should not be empty",
@@ -186,6 +191,18 @@ fn wrong_type(line: &str) -> Option<QueryError> {
     }
     if let Some(given) = line.strip_prefix("unary operator 'NOT' requires a boolean expression, got ") {
         return mismatch(format!("argument of NOT must be type boolean, not type {given}"));
+    }
+    if let Some(rest) = line.strip_prefix("incompatible inputs for Union: Previous inputs were of type ")
+        && let Some((before, rest)) = rest.split_once(", but got incompatible type ")
+        && let Some((given, _)) = rest.split_once(" on column ")
+    {
+        return mismatch(format!("UNION types {before} and {given} cannot be matched"));
+    }
+    if let Some(rest) = line.strip_prefix("failed to coerce then (")
+        && let Some((then, rest)) = rest.split_once(") and else (")
+        && let Some((given, _)) = rest.split_once(") to common types")
+    {
+        return mismatch(format!("CASE types {given} and {then} cannot be matched"));
     }
     for clause in ["LIMIT", "OFFSET"] {
         if let Some(given) =
@@ -293,7 +310,11 @@ fn other(line: String) -> QueryError {
     } else {
         SqlState::SYNTAX_ERROR
     };
-    QueryError::new(state, line)
+    // What was found instead may be one of the planner's own trees.
+    match line.split_once(", got ") {
+        Some((wanted, found)) if found.contains(" { ") => QueryError::new(state, wanted),
+        _ => QueryError::new(state, line),
+    }
 }
 
 /// A message with PostgreSQL's names for the types that DataFusion calls by Arrow's.

@@ -7,12 +7,17 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::binary::type_union_resolution;
 use datafusion::logical_expr::expr::{InList, InSubquery};
-use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::logical_plan::Projection;
+use datafusion::logical_expr::{Between, BinaryExpr, Case, Distinct, Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
+use std::sync::Arc;
 
 use super::expressions::rewrite;
 use super::moments::session_zone;
+use super::types::with_types_of_inputs;
+use super::typing::type_of_column;
 use crate::values::input::{self, InputContext};
 
 /// Functions all of whose arguments are of one type.
@@ -26,6 +31,9 @@ pub(super) struct UntypedLiterals;
 impl AnalyzerRule for UntypedLiterals {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
         let cx = InputContext::in_zone(session_zone(options));
+        let plan = plan
+            .transform_up_with_subqueries(|node| typed_rows(node, &cx))?
+            .data;
         rewrite(plan, is_untyped, &|expr, schema| typed(expr, schema, &cx))
     }
 
@@ -82,6 +90,60 @@ pub(super) fn of_one_type(expr: &mut Expr) -> Vec<Vec<&mut Expr>> {
             vec![function.args.iter_mut().collect()]
         }
         _ => Vec::new(),
+    }
+}
+
+/// The literal texts in the parts of a union become values of what other parts have in their columns.
+fn typed_rows(node: LogicalPlan, cx: &InputContext) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Union(mut union) = node else {
+        return Ok(Transformed::no(node));
+    };
+    let width = union.schema.fields().len();
+    let mut is_changed = false;
+    for place in 0..width {
+        let typed = union.inputs.iter().map(|part| type_of_column(part, place));
+        let types: Vec<DataType> = typed.flatten().filter(|known| known != &DataType::Null).collect();
+        let Some(wanted) = type_union_resolution(&types).filter(is_read) else {
+            continue;
+        };
+        for part in &mut union.inputs {
+            let read = read_column(Arc::unwrap_or_clone(Arc::clone(part)), place, &wanted, cx)?;
+            is_changed |= read.transformed;
+            *part = Arc::new(read.data);
+        }
+    }
+    match is_changed {
+        true => with_types_of_inputs(LogicalPlan::Union(union)).map(Transformed::yes),
+        false => Ok(Transformed::no(LogicalPlan::Union(union))),
+    }
+}
+
+/// `part` of a union, whose column is read as `wanted` if it is a literal text.
+fn read_column(
+    part: LogicalPlan,
+    place: usize,
+    wanted: &DataType,
+    cx: &InputContext,
+) -> Result<Transformed<LogicalPlan>> {
+    match part {
+        LogicalPlan::Projection(mut projection) => {
+            let literal = match projection.expr.get_mut(place) {
+                Some(Expr::Alias(alias)) => alias.expr.as_mut(),
+                Some(other) => other,
+                None => return Ok(Transformed::no(LogicalPlan::Projection(projection))),
+            };
+            if !is_untyped(literal) {
+                return Ok(Transformed::no(LogicalPlan::Projection(projection)));
+            }
+            read(literal, wanted, cx)?;
+            let projection = Projection::try_new(projection.expr, projection.input)?;
+            Ok(Transformed::yes(LogicalPlan::Projection(projection)))
+        }
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            let read = read_column(Arc::unwrap_or_clone(input), place, wanted, cx)?;
+            Ok(read.update_data(|input| LogicalPlan::Distinct(Distinct::All(Arc::new(input)))))
+        }
+        other => Ok(Transformed::no(other)),
     }
 }
 

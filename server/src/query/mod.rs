@@ -36,6 +36,7 @@ mod refresh;
 mod refused;
 mod remote;
 mod rounding;
+mod row_in;
 mod rows;
 mod set_operations;
 mod single_value;

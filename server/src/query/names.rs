@@ -1,6 +1,6 @@
 //! The names of a result's columns as PostgreSQL gives them, computed from the syntax tree.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, DataType, Expr, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem,
@@ -40,34 +40,41 @@ pub(super) fn output_names(statement: &Statement, planned: &[String]) -> Vec<Str
     names
 }
 
-/// `statement` with an alias of its own for every output column after the first of its text or name.
-///
-/// A column that is named for the first time keeps its name, so that ORDER BY still finds it.
-pub(super) fn with_distinct_names(statement: &Statement) -> Statement {
-    let mut statement = statement.clone();
-    if let Statement::Query(query) = &mut statement
-        && let Some(select) = leftmost_select_mut(query)
-    {
-        let starred = select.projection.iter().any(is_wildcard);
-        let mut seen = HashSet::new();
-        for (index, item) in select.projection.iter_mut().enumerate() {
-            let (expr, first) = match item {
-                SelectItem::UnnamedExpr(expr) => {
-                    let first = !starred && is_column(expr) && seen.insert(expr.to_string());
-                    (expr, first)
-                }
-                SelectItem::ExprWithAlias { expr, alias } => {
-                    let first = seen.insert(folded(alias));
-                    (expr, first)
-                }
-                _ => continue,
-            };
-            if !first {
-                *item = numbered(expr, index);
-            }
-        }
+/// What marks a name, with its place behind it: a sign that no statement can hold.
+const MARK: char = '\0';
+
+/// `names`, of which those that are there twice and those with `true` are marked: DataFusion wants the names of a select list
+/// to be distinct, PostgreSQL does not.
+pub(super) fn distinct(names: &[(&str, bool)]) -> Vec<String> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for (name, _) in names {
+        *counts.entry(shown(name)).or_default() += 1;
     }
-    statement
+    let places = names.iter().enumerate();
+    let distinct = places.map(|(place, (name, marked))| match counts.get(shown(name)) {
+        Some(1) | None if !marked => shown(name).to_owned(),
+        _ => format!("{}{MARK}{place}", shown(name)),
+    });
+    distinct.collect()
+}
+
+/// Whether `name` has a mark.
+pub(super) fn is_marked(name: &str) -> bool {
+    name.contains(MARK)
+}
+
+/// A name without its mark.
+pub(super) fn shown(name: &str) -> &str {
+    name.split_once(MARK).map_or(name, |(name, _)| name)
+}
+
+/// A text that may hold names, without their marks.
+pub(super) fn shown_in(text: &str) -> String {
+    let mut pieces = text.split(MARK);
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |shown, piece| {
+        shown + piece.trim_start_matches(|character: char| character.is_ascii_digit())
+    })
 }
 
 /// Gives the columns of the right sides of UNION, INTERSECT and EXCEPT names of their own: those of the first SELECT are the
@@ -108,18 +115,6 @@ fn leftmost_select(query: &Query) -> Option<&Select> {
             SetExpr::Select(select) => return Some(select),
             SetExpr::Query(query) => query.body.as_ref(),
             SetExpr::SetOperation { left, .. } => left.as_ref(),
-            _ => return None,
-        };
-    }
-}
-
-fn leftmost_select_mut(query: &mut Query) -> Option<&mut Select> {
-    let mut body = query.body.as_mut();
-    loop {
-        body = match body {
-            SetExpr::Select(select) => return Some(select),
-            SetExpr::Query(query) => query.body.as_mut(),
-            SetExpr::SetOperation { left, .. } => left.as_mut(),
             _ => return None,
         };
     }

@@ -29,7 +29,7 @@ use super::views::PlannedView;
 use super::write::Assigned;
 use super::{
     Engine, ParsedStatement, catalog_syntax, identifiers, names, not_in, numerics, parameters, refused,
-    syntax, typing,
+    row_in, syntax, typing,
 };
 use crate::catalog::CatalogView;
 use crate::error::{QueryError, Result};
@@ -39,8 +39,6 @@ use crate::session::Session;
 use crate::sqlstate::SqlState;
 use crate::values::input::InputContext;
 
-/// What DataFusion's planner says when a select list has two columns of one name.
-const DUPLICATE_NAMES: &str = "require unique expression names";
 /// The part of the memory for queries that one side of a join may take.
 const POOL_PART: usize = 4;
 /// Most views that read one another.
@@ -307,7 +305,7 @@ pub(super) async fn prepare_request(
         .schema()
         .fields()
         .iter()
-        .map(|field| field.name().clone())
+        .map(|field| names::shown(field.name()).to_owned())
         .collect();
     let names = names::output_names(&request.written, &outputs);
     let mut prepared = Prepared {
@@ -466,8 +464,9 @@ fn check_plan(plan: &LogicalPlan) -> Result<()> {
 /// The statement with PostgreSQL's spellings made plain, unless something in it is refused; and the native statements that
 /// it calls.
 async fn rewritten(cx: &PlanContext, written: &Statement) -> Result<(Statement, Vec<RemoteCall>)> {
-    refused::check_statement(written)?;
     let mut statement = written.clone();
+    row_in::rewrite(&mut statement)?;
+    refused::check_statement(&statement)?;
     let calls = take_calls(&mut statement)?;
     syntax::rewrite(&mut statement, cx.input())?;
     catalog_syntax::rewrite(&cx.view, &mut statement).await?;
@@ -489,30 +488,20 @@ fn plan_statement(
     plan_with(provider, statement, parameters)
 }
 
-/// Where DataFusion refuses two output columns of one name, which PostgreSQL does not, they are told apart inside the
-/// plan; the client sees the names of [`names::output_names`] anyway.
 fn plan_with(
     provider: &StatementTables<'_>,
     statement: &Statement,
     parameters: &[Option<DataType>],
 ) -> DataFusionResult<LogicalPlan> {
-    let plan = |statement: Statement| {
-        let options = ParserOptions::from(&provider.state.config_options().sql_parser);
-        let fields = parameters.iter().map(|known| {
-            let data_type = known.clone()?;
-            Some(Arc::new(Field::new("parameter", data_type, true)))
-        });
-        let mut context = PlannerContext::new().with_prepare_param_data_types(fields.collect());
-        SqlToRel::new_with_options(provider, options)
-            .sql_statement_to_plan_with_context(statement, &mut context)
-    };
-    let planned = match plan(statement.clone()) {
-        Err(error) if error.find_root().message().contains(DUPLICATE_NAMES) => {
-            plan(names::with_distinct_names(statement)).map_err(|_| error)
-        }
-        planned => planned,
-    };
-    not_in::rewrite(numerics::narrow_literals(planned?)?)
+    let options = ParserOptions::from(&provider.state.config_options().sql_parser);
+    let fields = parameters.iter().map(|known| {
+        let data_type = known.clone()?;
+        Some(Arc::new(Field::new("parameter", data_type, true)))
+    });
+    let mut context = PlannerContext::new().with_prepare_param_data_types(fields.collect());
+    let planned = SqlToRel::new_with_options(provider, options)
+        .sql_statement_to_plan_with_context(statement.clone(), &mut context)?;
+    not_in::rewrite(numerics::narrow_literals(planned)?)
 }
 
 /// `planned` under the names that the client sees, which may repeat.

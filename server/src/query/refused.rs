@@ -7,11 +7,12 @@ use datafusion::common::{DFSchema, DataFusionError, Result as DataFusionResult, 
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlan, Operator};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, JoinConstraint, JoinOperator, Query, Select, SetExpr, Statement, TableFactor,
+    Expr as SqlExpr, JoinConstraint, LimitClause, Query, Select, SetExpr, Statement, TableFactor,
     TableWithJoins, Visit, Visitor,
 };
 
-use super::not_in;
+use super::identifiers::constraint;
+use super::{not_in, rows};
 use crate::error::{QueryError, Result, correlated};
 use crate::sqlstate::SqlState;
 
@@ -40,6 +41,18 @@ impl Visitor for SyntaxSearch {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
         if let Some(lock) = query.locks.first() {
             return Self::refuse(&lock.to_string());
+        }
+        if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
+            let counts = [
+                ("LIMIT", limit.as_ref()),
+                ("OFFSET", offset.as_ref().map(|offset| &offset.value)),
+            ];
+            for (clause, count) in counts {
+                if let Some(SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_)) = count {
+                    let message = format!("argument of {clause} must not contain variables");
+                    return ControlFlow::Break(QueryError::new(SqlState::INVALID_COLUMN_REFERENCE, message));
+                }
+            }
         }
         let mut bodies = vec![query.body.as_ref()];
         while let Some(body) = bodies.pop() {
@@ -79,14 +92,10 @@ impl Visitor for SyntaxSearch {
         match expr {
             // It is planned as a regular expression, which its pattern is not.
             SqlExpr::SimilarTo { .. } => Self::refuse("SIMILAR TO"),
-            SqlExpr::InSubquery { expr, .. } if matches!(expr.as_ref(), SqlExpr::Tuple(_)) => {
-                ControlFlow::Break(
-                    QueryError::not_supported(
-                        "IN with a row of several columns and a subquery is not supported",
-                    )
+            SqlExpr::InSubquery { expr, .. } if rows::fields(expr).is_some() => ControlFlow::Break(
+                QueryError::not_supported("this use of IN with a row and a subquery is not supported")
                     .hint("EXISTS with one comparison a column finds the same rows."),
-                )
-            }
+            ),
             _ => ControlFlow::Continue(()),
         }
     }
@@ -94,19 +103,10 @@ impl Visitor for SyntaxSearch {
 
 /// A JOIN without ON or USING, which is no cross join.
 fn unconditional_join(tables: &TableWithJoins) -> Option<QueryError> {
-    let found = tables.joins.iter().find(|join| {
-        let none = JoinConstraint::None;
-        match &join.join_operator {
-            JoinOperator::Join(constraint)
-            | JoinOperator::Inner(constraint)
-            | JoinOperator::Left(constraint)
-            | JoinOperator::LeftOuter(constraint)
-            | JoinOperator::Right(constraint)
-            | JoinOperator::RightOuter(constraint)
-            | JoinOperator::FullOuter(constraint) => *constraint == none,
-            _ => false,
-        }
-    })?;
+    let found = tables
+        .joins
+        .iter()
+        .find(|join| constraint(&join.join_operator) == Some(&JoinConstraint::None))?;
     let span = match &found.relation {
         TableFactor::Table { name, .. } => name.0.first().and_then(|part| part.as_ident()),
         _ => None,

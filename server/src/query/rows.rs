@@ -56,8 +56,8 @@ pub(super) fn compared(expr: &Expr) -> Result<Option<Expr>> {
     })
 }
 
-/// The fields of a row.
-fn fields(expr: &Expr) -> Option<Vec<Expr>> {
+/// The fields of a row that is written out.
+pub(super) fn fields(expr: &Expr) -> Option<Vec<Expr>> {
     match expr {
         Expr::Tuple(fields) => Some(fields.clone()),
         Expr::Nested(inner) => fields(inner),

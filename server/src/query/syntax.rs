@@ -8,7 +8,7 @@ use datafusion::common::Span;
 use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, Distinct, Expr,
     GroupByExpr, Interval, LimitClause, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
-    TimezoneInfo, UnaryOperator, Value, VisitMut, VisitorMut,
+    TimezoneInfo, UnaryOperator, Value, Values, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::ast::{ExactNumberInfo, helpers::attached_token::AttachedToken};
 
@@ -55,6 +55,11 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        if let SetExpr::Values(values) = query.body.as_mut()
+            && let Err(error) = self.type_literals(values)
+        {
+            return ControlFlow::Break(error);
+        }
         let Some(fetch) = query.fetch.take() else {
             return ControlFlow::Continue(());
         };
@@ -210,6 +215,7 @@ impl Rewriter {
                     }
                     Some(number(&digits))
                 }
+                Value::UnicodeStringLiteral(text) => Some(string(text)),
                 _ => None,
             },
             // Which the engine plans as never NULL, and computes as if it might be.
@@ -313,6 +319,32 @@ impl Rewriter {
         ))
     }
 
+    /// Gives the literal texts in a column of VALUES the one type that is written for others there.
+    fn type_literals(&self, values: &mut Values) -> Result<()> {
+        let width = values.rows.first().map_or(0, |row| row.content.len());
+        for place in 0..width {
+            let mut types = values
+                .rows
+                .iter()
+                .filter_map(|row| written_type(row.content.get(place)?));
+            let Some(wanted) = types.next() else { continue };
+            if types.any(|other| other != wanted) {
+                continue;
+            }
+            let cells = values
+                .rows
+                .iter_mut()
+                .filter_map(|row| row.content.get_mut(place));
+            for cell in cells {
+                let Some(text) = literal_text(cell) else { continue };
+                let typed = self.typed_literal(text, &wanted);
+                let typed = typed.map_err(|error| error.at(span_of(cell)))?;
+                *cell = typed.unwrap_or_else(|| cast(string(text), wanted.clone()));
+            }
+        }
+        Ok(())
+    }
+
     /// A text cast to a type whose texts the planner reads otherwise, or not at all.
     fn typed_literal(&self, text: &str, data_type: &DataType) -> Result<Option<Expr>> {
         let zoned = |zone: &TimezoneInfo| matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
@@ -375,6 +407,29 @@ impl Rewriter {
             }
         };
         Ok(Some(cast(string(&plain), data_type.clone())))
+    }
+}
+
+/// The type that an expression of VALUES names; `None` too for numbers, which the planner gives one type by itself.
+fn written_type(expr: &Expr) -> Option<DataType> {
+    match expr {
+        Expr::Cast { data_type, .. } => match data_type {
+            DataType::Date
+            | DataType::Timestamp(..)
+            | DataType::Time(..)
+            | DataType::Boolean
+            | DataType::Bool
+            | DataType::Bytea
+            | DataType::Array(_)
+            | DataType::Custom(..) => Some(data_type.clone()),
+            _ => None,
+        },
+        Expr::Interval(_) => Some(DataType::Interval {
+            fields: None,
+            precision: None,
+        }),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => Some(DataType::Boolean),
+        _ => None,
     }
 }
 

@@ -1,12 +1,16 @@
 //! What PostgreSQL's types forbid and DataFusion's coercions would allow: a number compared with a text column, a date cast
-//! to a number, a condition that is no truth value.
+//! to a number, a condition that is no truth value, a column of numbers and texts.
 //!
 //! Looks at a plan before it is coerced. A literal text has no type yet, as in PostgreSQL, and becomes what is wanted.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Span};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::common::{DFSchema, NullEquality, Span};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    BinaryExpr, Case, Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator,
+};
+use std::sync::Arc;
 
 use super::expressions::InputSchema;
 use crate::catalog::pg_type::{PgType, format_type};
@@ -17,6 +21,10 @@ use crate::sqlstate::SqlState;
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     let mut wrong = None;
     let walked = plan.apply_with_subqueries(|node| {
+        wrong = check_rows(node);
+        if wrong.is_some() {
+            return Ok(TreeNodeRecursion::Stop);
+        }
         let schema = InputSchema::of(node);
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
@@ -30,6 +38,84 @@ pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     });
     walked.map_err(QueryError::from)?;
     wrong.map_or(Ok(()), Err)
+}
+
+/// Set operations: each column has one type on both sides.
+fn check_rows(node: &LogicalPlan) -> Option<QueryError> {
+    let (operation, sides) = match node {
+        LogicalPlan::Union(union) => ("UNION", union.inputs.clone()),
+        // What INTERSECT and EXCEPT are planned as: no other join takes NULL for equal to NULL so early.
+        LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull => {
+            let operation = match join.join_type {
+                JoinType::LeftSemi => "INTERSECT",
+                JoinType::LeftAnti => "EXCEPT",
+                _ => return None,
+            };
+            (operation, vec![Arc::clone(&join.left), Arc::clone(&join.right)])
+        }
+        _ => return None,
+    };
+    let width = sides.first()?.schema().fields().len();
+    (0..width).find_map(|place| {
+        let types = sides.iter().map(|side| type_of_column(side, place));
+        no_common_type(operation, types)
+    })
+}
+
+/// The type of an output of a part of a set operation; `None` for what has none yet.
+pub(super) fn type_of_column(plan: &LogicalPlan, place: usize) -> Option<DataType> {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            type_of(projection.expr.get(place)?, projection.input.schema())
+        }
+        LogicalPlan::Distinct(Distinct::All(input)) => type_of_column(input, place),
+        LogicalPlan::Sort(sort) => type_of_column(&sort.input, place),
+        LogicalPlan::Limit(limit) => type_of_column(&limit.input, place),
+        LogicalPlan::Union(union) => union.inputs.iter().find_map(|input| type_of_column(input, place)),
+        other => Some(other.schema().fields().get(place)?.data_type().clone()),
+    }
+}
+
+/// Several values of one type, of which two have none in common.
+fn no_common_type(what: &str, types: impl Iterator<Item = Option<DataType>>) -> Option<QueryError> {
+    let mut types = types.flatten().filter(|given| class(given).is_some());
+    let first = types.next()?;
+    let other = types.find(|given| class(given) != class(&first))?;
+    let message = format!(
+        "{what} types {} and {} cannot be matched",
+        name(&first),
+        name(&other)
+    );
+    Some(QueryError::new(SqlState::DATATYPE_MISMATCH, message))
+}
+
+fn check_case(case: &Case, schema: &DFSchema) -> Option<QueryError> {
+    let branches = &case.when_then_expr;
+    let wrong = match &case.expr {
+        None => branches
+            .iter()
+            .find_map(|(when, _)| not_boolean(when, schema, "CASE/WHEN")),
+        Some(operand) => {
+            let operand = type_of(operand, schema);
+            let mut whens = branches.iter().filter_map(|(when, _)| type_of(when, schema));
+            operand.and_then(|operand| whens.find_map(|when| no_comparison(&operand, "=", &when)))
+        }
+    };
+    // ELSE comes first, as PostgreSQL names them.
+    let results = case.else_expr.iter().chain(branches.iter().map(|(_, then)| then));
+    wrong.or_else(|| no_common_type("CASE", results.map(|result| type_of(result, schema))))
+}
+
+fn check_function(function: &ScalarFunction, schema: &DFSchema) -> Option<QueryError> {
+    let mut types = function.args.iter().map(|argument| type_of(argument, schema));
+    match function.name() {
+        "coalesce" => no_common_type("COALESCE", types),
+        "greatest" => no_common_type("GREATEST", types),
+        "least" => no_common_type("LEAST", types),
+        "make_array" => no_common_type("ARRAY", types),
+        "nullif" => no_comparison(&types.next()??, "=", &types.next()??),
+        _ => None,
+    }
 }
 
 fn check_expr(expr: &Expr, schema: &DFSchema) -> Option<QueryError> {
@@ -63,10 +149,8 @@ fn check_expr(expr: &Expr, schema: &DFSchema) -> Option<QueryError> {
             no_comparison(&left, "=", column.data_type())
         }
         Expr::Not(inner) => not_boolean(inner, schema, "NOT"),
-        Expr::Case(case) if case.expr.is_none() => case
-            .when_then_expr
-            .iter()
-            .find_map(|(when, _)| not_boolean(when, schema, "CASE/WHEN")),
+        Expr::Case(case) => check_case(case, schema),
+        Expr::ScalarFunction(function) => check_function(function, schema),
         Expr::AggregateFunction(function) => {
             not_boolean(function.params.filter.as_deref()?, schema, "FILTER")
         }

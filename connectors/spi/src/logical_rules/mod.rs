@@ -12,7 +12,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
@@ -30,6 +30,8 @@ const ELIMINATE_CROSS_JOIN: &str = "eliminate_cross_join";
 const ELIMINATE_OUTER_JOIN: &str = "eliminate_outer_join";
 /// The rule that finds keys in the conditions of joins.
 const EXTRACT_KEYS: &str = "extract_equijoin_predicate";
+/// The rule that leaves out what has no rows.
+const PROPAGATE_EMPTY: &str = "propagate_empty_relation";
 const PUSH_DOWN_FILTER: &str = "push_down_filter";
 const SIMPLIFY: &str = "simplify_expressions";
 /// The rules that ask what columns determine others.
@@ -67,8 +69,8 @@ pub(crate) fn sinking_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 
 fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
     match rule.name() {
-        ELIMINATE_CROSS_JOIN | ELIMINATE_OUTER_JOIN | EXTRACT_KEYS | PUSH_DOWN_FILTER | SIMPLIFY
-        | SINGLE_DISTINCT => Arc::new(Guarded { rule }),
+        ELIMINATE_CROSS_JOIN | ELIMINATE_OUTER_JOIN | EXTRACT_KEYS | PROPAGATE_EMPTY | PUSH_DOWN_FILTER
+        | SIMPLIFY | SINGLE_DISTINCT => Arc::new(Guarded { rule }),
         _ => rule,
     }
 }
@@ -92,6 +94,10 @@ impl OptimizerRule for Guarded {
         match self.rule.name() {
             ELIMINATE_CROSS_JOIN => join_keys::with_whole_trees(plan, |plan| self.rule.rewrite(plan, config)),
             EXTRACT_KEYS => join_keys::with_like_keys(plan, |plan| self.rule.rewrite(plan, config)),
+            PROPAGATE_EMPTY => match only_part(&plan)? {
+                Some(part) => Ok(Transformed::yes(part)),
+                None => self.rule.rewrite(plan, config),
+            },
             SINGLE_DISTINCT if sums_numerics(&plan) => Ok(Transformed::no(plan)),
             SINGLE_DISTINCT => self.rule.rewrite(plan, config),
             PUSH_DOWN_FILTER
@@ -110,6 +116,23 @@ impl OptimizerRule for Guarded {
             _ => long_lists::with_open(plan, |plan| self.rule.rewrite(plan, config)),
         }
     }
+}
+
+/// The only part of the union `plan` that may have rows, under the union's names: DataFusion would look for these in the part.
+fn only_part(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let LogicalPlan::Union(union) = plan else {
+        return Ok(None);
+    };
+    let is_empty = |input: &LogicalPlan| {
+        matches!(input, LogicalPlan::EmptyRelation(relation) if !relation.produce_one_row)
+    };
+    let mut parts = union.inputs.iter().filter(|input| !is_empty(input));
+    let (Some(part), None) = (parts.next(), parts.next()) else {
+        return Ok(None);
+    };
+    let columns = part.schema().columns().into_iter().map(Expr::Column).collect();
+    let projection = Projection::try_new_with_schema(columns, Arc::clone(part), Arc::clone(&union.schema))?;
+    Ok(Some(LogicalPlan::Projection(projection)))
 }
 
 /// Whether `plan` aggregates a sum of numerics beside what is distinct. The rule would make it the sum of sums, which is of

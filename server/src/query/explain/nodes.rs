@@ -12,6 +12,7 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, ExecutionPlanProperties};
 
 use crate::error::Result;
+use crate::query::names::shown_in;
 
 /// The kinds of the catalogs, by name.
 pub(in crate::query) type Kinds = BTreeMap<String, &'static str>;
@@ -121,7 +122,7 @@ impl<'a> Node<'a> {
                 self.0.fmt_as(DisplayFormatType::Default, f)
             }
         }
-        Line(self.plan).to_string()
+        shown_in(&Line(self.plan).to_string())
     }
 
     /// Calls `each` with every leaf, and the operator that it is.

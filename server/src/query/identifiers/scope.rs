@@ -1,24 +1,26 @@
 //! Which relations, with which columns, a name in a statement can mean.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
 use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias,
-    TableFactor, TableWithJoins,
+    Expr, Ident, JoinOperator, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, TableAlias, TableFactor, TableWithJoins,
 };
 
+use super::given::{Given, find, join};
 use super::{folded, last_folded, names};
-use crate::error::QueryError;
+use crate::error::{QueryError, Result};
 use crate::sqlstate::SqlState;
 
 /// The names of a relation's columns; `None` where only the planner knows them.
 type Columns = Option<Vec<String>>;
 
 /// A relation of a FROM clause.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Relation {
     /// The name that qualifies its columns: its alias, else the last part of its own name.
     pub(super) name: Option<String>,
@@ -28,20 +30,43 @@ pub(super) struct Relation {
 }
 
 impl Relation {
-    pub(super) fn columns(&self) -> &[String] {
-        self.columns.as_deref().unwrap_or_default()
+    pub(super) fn known_columns(&self) -> Option<&[String]> {
+        self.columns.as_deref()
     }
 
-    pub(super) fn has(&self, column: &str) -> bool {
-        self.columns().iter().any(|known| known == column)
+    /// What stands before its columns.
+    pub(super) fn qualifier(&self) -> Option<ObjectName> {
+        let name = || self.name.as_ref();
+        let written = self.written.clone();
+        written.or_else(|| Some(ObjectName::from(vec![Ident::with_quote('"', name()?)])))
+    }
+
+    /// Its column `name`.
+    pub(super) fn column(&self, name: &str) -> Expr {
+        let column = Ident::with_quote('"', name);
+        let Some(qualifier) = self.qualifier() else {
+            return Expr::Identifier(column);
+        };
+        let parts = qualifier.0.iter().filter_map(|part| part.as_ident().cloned());
+        Expr::CompoundIdentifier(parts.chain([column]).collect())
     }
 }
 
+/// An output column.
+#[derive(Debug)]
+pub(super) struct Output<'a> {
+    /// Its name: a repeated one with its mark.
+    pub(super) name: String,
+    pub(super) value: Cow<'a, Expr>,
+}
+
 /// What the names in one SELECT, or in its ORDER BY, can mean.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
     pub(super) relations: Vec<Relation>,
-    /// The output columns, which ORDER BY sees too.
+    /// What names without a relation can mean, and what `*` stands for.
+    pub(super) given: Vec<Given>,
+    /// The output columns that ORDER BY sees first.
     pub(super) outputs: Vec<String>,
 }
 
@@ -58,6 +83,134 @@ impl Scope {
         })?;
         let message = format!("table name \"{repeated}\" specified more than once");
         Some(QueryError::new(SqlState::DUPLICATE_ALIAS, message))
+    }
+
+    /// What is seen of both of two parts of a FROM clause.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.relations.extend(other.relations);
+        self.given.extend(other.given);
+    }
+
+    /// Joins another part; gives what USING and NATURAL mean. Errors: 42703 and 42702 for their columns.
+    pub(super) fn join(&mut self, other: Self, operator: &JoinOperator) -> Result<Option<Expr>> {
+        let joined = join(std::mem::take(&mut self.given), other.given, operator)?;
+        self.relations.extend(other.relations);
+        self.given = joined.given;
+        Ok(joined.condition)
+    }
+
+    /// The output columns of `select`; `None` where only the planner knows them.
+    pub(super) fn outputs_of<'a>(&'a self, select: &'a Select) -> Option<Vec<Output<'a>>> {
+        let mut values = Vec::new();
+        for item in &select.projection {
+            match item {
+                SelectItem::Wildcard(_) => {
+                    for given in &self.given {
+                        let column = given.column()?;
+                        values.push((column.name.clone(), Cow::Borrowed(column.value.as_ref())));
+                    }
+                }
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                    let relation = self.relation(name.0.last()?.as_ident()?)?;
+                    for column in relation.known_columns()? {
+                        values.push((column.clone(), Cow::Owned(relation.column(column))));
+                    }
+                }
+                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                    values.push((item_name(item)?, Cow::Borrowed(expr)));
+                }
+                _ => return None,
+            }
+        }
+        let names = self.distinct_names(
+            values
+                .iter()
+                .map(|(name, value)| (name.as_str(), Some(value.as_ref()))),
+        );
+        let outputs = names.into_iter().zip(values);
+        Some(outputs.map(|(name, (_, value))| Output { name, value }).collect())
+    }
+
+    /// The names of what `*` stands for; `None` where only the planner knows them.
+    fn names_of_all(&self) -> Columns {
+        let columns: Option<Vec<_>> = self.given.iter().map(Given::column).collect();
+        let columns = columns?;
+        let columns = columns
+            .iter()
+            .map(|column| (column.name.as_str(), Some(column.value.as_ref())));
+        Some(self.distinct_names(columns))
+    }
+
+    /// The names of the items of a select list.
+    pub(super) fn names_of(&self, select: &Select) -> Vec<Option<String>> {
+        let written: Vec<Option<String>> = select.projection.iter().map(item_name).collect();
+        let items = select.projection.iter().zip(&written);
+        let names = self.distinct_names(items.map(|(item, name)| match item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                (name.as_deref().unwrap_or_default(), Some(expr))
+            }
+            _ => ("", None),
+        }));
+        let names = names.into_iter().zip(&written);
+        names
+            .map(|(name, written)| written.as_ref().map(|_| name))
+            .collect()
+    }
+
+    /// Names of outputs, of which none is there twice or is that of another column of FROM: the planner would mix them up.
+    fn distinct_names<'a>(&self, outputs: impl Iterator<Item = (&'a str, Option<&'a Expr>)>) -> Vec<String> {
+        let outputs: Vec<(&str, bool)> = outputs
+            .map(|(name, value)| (name, value.is_some_and(|value| self.hides_column(name, value))))
+            .collect();
+        names::distinct(&outputs)
+    }
+
+    /// Whether `value` has the name of a column of FROM, and is none.
+    fn hides_column(&self, name: &str, value: &Expr) -> bool {
+        let is_column = match value {
+            Expr::Identifier(ident) => {
+                let found = find(&self.given, ident).ok().flatten();
+                found.is_none_or(|column| matches!(*column.value, Expr::CompoundIdentifier(_)))
+            }
+            Expr::CompoundIdentifier(_) => true,
+            _ => false,
+        };
+        let mut columns = self
+            .relations
+            .iter()
+            .filter_map(Relation::known_columns)
+            .flatten();
+        !is_column && columns.any(|column| names::shown(column) == names::shown(name))
+    }
+
+    /// Whether USING or NATURAL made one column of two.
+    fn has_merged(&self) -> bool {
+        let columns = self.relations.iter().filter_map(Relation::known_columns);
+        let of_relations: usize = columns.map(<[String]>::len).sum();
+        self.given.iter().filter_map(Given::column).count() < of_relations
+    }
+
+    /// Writes out `*` where the planner would give other columns, or two of one name.
+    pub(super) fn expand(&self, select: &mut Select) {
+        let outputs = self.outputs_of(select);
+        let repeats =
+            outputs.is_some_and(|outputs| outputs.iter().any(|output| names::is_marked(&output.name)));
+        if !repeats && !self.has_merged() {
+            return;
+        }
+        let items = std::mem::take(&mut select.projection).into_iter();
+        let expanded = items.flat_map(|item| match &item {
+            SelectItem::Wildcard(_) => self.given.iter().cloned().map(Given::into_item).collect(),
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                let last = name.0.last().and_then(|part| part.as_ident());
+                match last.and_then(|last| self.relation(last)) {
+                    Some(relation) => Given::of(relation).into_iter().map(Given::into_item).collect(),
+                    None => vec![item],
+                }
+            }
+            _ => vec![item],
+        });
+        select.projection = expanded.collect();
     }
 
     /// The relation that a qualifier means: exactly, else, unquoted, the only one that differs in case.
@@ -112,11 +265,13 @@ impl<'a> Known<'a> {
         self.ctes.pop();
     }
 
-    pub(super) fn scope(&mut self, select: &Select) -> Scope {
-        Scope {
-            relations: self.relations(&select.from),
-            outputs: Vec::new(),
+    /// Errors: 42703 and 42702 for the columns of USING and NATURAL.
+    pub(super) fn scope(&mut self, select: &Select) -> Result<Scope> {
+        let mut scope = Scope::default();
+        for tables in &select.from {
+            scope.extend(self.joined(tables)?);
         }
+        Ok(scope)
     }
 
     /// The output columns of `query`.
@@ -141,42 +296,37 @@ impl<'a> Known<'a> {
     }
 
     fn outputs_of_select(&mut self, select: &Select) -> Columns {
-        let starred = select.projection.iter().any(|item| item_name(item).is_none());
-        let scope = if starred {
-            self.scope(select)
-        } else {
-            Scope::default()
-        };
-        let mut outputs = Vec::new();
-        for item in &select.projection {
-            match item {
-                SelectItem::Wildcard(_) => {
-                    for relation in &scope.relations {
-                        outputs.extend(relation.columns.clone()?);
-                    }
-                }
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
-                    let last = name.0.last()?.as_ident()?;
-                    outputs.extend(scope.relation(last)?.columns.clone()?);
-                }
-                other => outputs.push(item_name(other)?),
-            }
-        }
-        Some(outputs)
+        let scope = self.scope(select).ok()?;
+        let outputs = scope.outputs_of(select)?.into_iter();
+        Some(outputs.map(|output| output.name).collect())
     }
 
-    fn relations(&mut self, from: &[TableWithJoins]) -> Vec<Relation> {
-        let mut relations = Vec::new();
-        for tables in from {
-            relations.extend(self.relations_of_factor(&tables.relation));
-            for join in &tables.joins {
-                relations.extend(self.relations_of_factor(&join.relation));
-            }
+    fn joined(&mut self, tables: &TableWithJoins) -> Result<Scope> {
+        let mut scope = self.factor(&tables.relation)?;
+        for joined in &tables.joins {
+            scope.join(self.factor(&joined.relation)?, &joined.join_operator)?;
         }
-        relations
+        Ok(scope)
     }
 
-    pub(super) fn relations_of_factor(&mut self, factor: &TableFactor) -> Vec<Relation> {
+    /// One part of a FROM clause.
+    pub(super) fn factor(&mut self, factor: &TableFactor) -> Result<Scope> {
+        if let TableFactor::NestedJoin {
+            table_with_joins,
+            alias: None,
+        } = factor
+        {
+            return self.joined(table_with_joins);
+        }
+        let relations: Vec<Relation> = self.relation(factor).into_iter().collect();
+        Ok(Scope {
+            given: relations.iter().flat_map(Given::of).collect(),
+            relations,
+            outputs: Vec::new(),
+        })
+    }
+
+    fn relation(&mut self, factor: &TableFactor) -> Option<Relation> {
         let (own_name, columns, alias) = match factor {
             TableFactor::Table {
                 name,
@@ -204,17 +354,13 @@ impl<'a> Known<'a> {
                 table_with_joins,
                 alias,
             } => {
-                let inner = self.relations(std::slice::from_ref(table_with_joins));
-                if alias.is_none() {
-                    return inner;
-                }
-                let columns: Option<Vec<_>> = inner.into_iter().map(|relation| relation.columns).collect();
-                (None, columns.map(|columns| columns.concat()), alias)
+                let inner = self.joined(table_with_joins).unwrap_or_default();
+                (None, inner.names_of_all(), alias)
             }
             TableFactor::UNNEST { alias, .. } | TableFactor::TableFunction { alias, .. } => {
                 (None, None, alias)
             }
-            _ => return Vec::new(),
+            _ => return None,
         };
         let (name, columns) = match alias {
             Some(alias) => (Some(folded(&alias.name)), renamed(columns, alias)),
@@ -224,11 +370,11 @@ impl<'a> Known<'a> {
             (TableFactor::Table { name, .. }, None) => Some(name.clone()),
             _ => None,
         };
-        vec![Relation {
+        Some(Relation {
             name,
             written,
             columns,
-        }]
+        })
     }
 }
 

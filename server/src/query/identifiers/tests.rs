@@ -4,6 +4,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 
 use super::*;
 use crate::query::parse::parse;
+use crate::sqlstate::SqlState;
 
 /// `orders(id, customerId, Total, total)`, `"Customers"(customerId, customerid, "user")`.
 fn rewritten(sql: &str) -> Result<String> {
@@ -34,23 +35,23 @@ fn columns_get_the_spelling_that_is_there() {
     for (sql, expected) in [
         (
             "SELECT CustomerID FROM orders WHERE o.customerid = 1",
-            "SELECT \"customerId\" AS \"customerid\" FROM orders WHERE o.customerid = 1",
+            "SELECT orders.\"customerId\" AS \"customerid\" FROM orders WHERE o.customerid = 1",
         ),
         (
             "SELECT o.CUSTOMERID, total, id FROM orders AS o ORDER BY customerid, o.customerid",
-            "SELECT o.\"customerId\" AS \"customerid\", total, id FROM orders AS o ORDER BY customerid, o.\"customerId\"",
+            "SELECT \"o\".\"customerId\" AS \"customerid\", \"o\".\"total\", \"o\".\"id\" FROM orders AS o ORDER BY 1, \"o\".\"customerId\"",
         ),
         (
             "SELECT \"customerid\", über FROM orders",
-            "SELECT \"customerid\", \"Über\" AS \"über\" FROM orders",
+            "SELECT \"customerid\", orders.\"Über\" AS \"über\" FROM orders",
         ),
         (
             "SELECT customerid FROM \"Customers\"",
-            "SELECT customerid FROM \"Customers\"",
+            "SELECT \"Customers\".\"customerid\" FROM \"Customers\"",
         ),
         (
             "SELECT customers.user FROM \"Customers\"",
-            "SELECT \"Customers\".user FROM \"Customers\"",
+            "SELECT \"Customers\".\"user\" FROM \"Customers\"",
         ),
         (
             "SELECT customers.* FROM \"Customers\"",
@@ -58,11 +59,15 @@ fn columns_get_the_spelling_that_is_there() {
         ),
         (
             "SELECT count(*) AS n FROM orders GROUP BY customerid HAVING max(customerid) > 1",
-            "SELECT count(*) AS n FROM orders GROUP BY \"customerId\" HAVING max(\"customerId\") > 1",
+            "SELECT count(*) AS \"n\" FROM orders GROUP BY orders.\"customerId\" HAVING max(orders.\"customerId\") > 1",
         ),
         (
             "SELECT id + 1 AS customerid FROM \"Customers\" AS c (id) GROUP BY customerid",
-            "SELECT id + 1 AS customerid FROM \"Customers\" AS c (id) GROUP BY customerid",
+            "SELECT \"c\".\"id\" + 1 AS \"customerid\u{0}0\" FROM \"Customers\" AS c (id) GROUP BY \"c\".\"customerid\"",
+        ),
+        (
+            "SELECT id + 1 AS next, count(*) FROM orders GROUP BY next ORDER BY next",
+            "SELECT orders.\"id\" + 1 AS \"next\", count(*) AS \"count\" FROM orders GROUP BY orders.\"id\" + 1 ORDER BY 1",
         ),
     ] {
         assert_eq!(rewritten(sql).unwrap(), expected);
@@ -74,32 +79,32 @@ fn each_query_has_its_own_scope() {
     for (sql, expected) in [
         (
             "SELECT customerid FROM (SELECT customerid FROM orders) AS x WHERE x.customerid > 0",
-            "SELECT customerid FROM (SELECT \"customerId\" AS \"customerid\" FROM orders) AS x WHERE x.customerid > 0",
+            "SELECT \"x\".\"customerid\" FROM (SELECT orders.\"customerId\" AS \"customerid\" FROM orders) AS x WHERE \"x\".\"customerid\" > 0",
         ),
         (
             "WITH x AS (SELECT * FROM orders) SELECT max(customerid) FROM x",
-            "WITH x AS (SELECT * FROM orders) SELECT max(\"customerId\") FROM x",
+            "WITH x AS (SELECT * FROM orders) SELECT max(x.\"customerId\") AS \"max\" FROM x",
         ),
         (
             "SELECT id FROM orders WHERE EXISTS (SELECT 1 FROM \"Customers\" AS c WHERE customerid = orders.customerid)",
-            "SELECT id FROM orders WHERE EXISTS (SELECT 1 FROM \"Customers\" AS c WHERE customerid = orders.\"customerId\")",
+            "SELECT orders.\"id\" FROM orders WHERE EXISTS (SELECT 1 AS \"?column?\" FROM \"Customers\" AS c WHERE \"c\".\"customerid\" = orders.\"customerId\")",
         ),
         // The inner relation comes before an exact name further out.
         (
             "SELECT 1 FROM \"Customers\" WHERE 1 IN (SELECT customerid FROM orders)",
-            "SELECT 1 FROM \"Customers\" WHERE 1 IN (SELECT \"customerId\" AS \"customerid\" FROM orders)",
+            "SELECT 1 AS \"?column?\" FROM \"Customers\" WHERE 1 IN (SELECT orders.\"customerId\" AS \"customerid\" FROM orders)",
         ),
         (
             "SELECT x.count FROM (SELECT count(*) FROM orders) AS x",
-            "SELECT x.count FROM (SELECT count(*) AS \"count\" FROM orders) AS x",
+            "SELECT \"x\".\"count\" FROM (SELECT count(*) AS \"count\" FROM orders) AS x",
         ),
         (
             "SELECT customerid FROM orders AS a JOIN twins AS b USING (customerid)",
-            "SELECT \"customerId\" AS \"customerid\" FROM orders AS a JOIN twins AS b USING(\"customerId\")",
+            "SELECT \"a\".\"customerId\" AS \"customerid\" FROM orders AS a JOIN twins AS b ON \"a\".\"customerId\" = \"b\".\"customerId\"",
         ),
         (
             "SELECT customerid FROM orders UNION SELECT id FROM orders ORDER BY customerid",
-            "SELECT \"customerId\" AS \"customerid\" FROM orders UNION SELECT id FROM orders ORDER BY customerid",
+            "SELECT orders.\"customerId\" AS \"customerid\" FROM orders UNION SELECT orders.\"id\" FROM orders ORDER BY 1",
         ),
     ] {
         assert_eq!(rewritten(sql).unwrap(), expected);

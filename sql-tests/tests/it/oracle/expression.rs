@@ -64,9 +64,12 @@ impl Writer<'_> {
         match self.random.random_range(0..10) {
             0 => self.case(kind, scope, depth),
             1 => {
-                let parts = (0..self.random.random_range(2..4))
+                let mut parts: Vec<Expr> = (0..self.random.random_range(2..4))
                     .map(|_| self.scalar(kind, scope, depth))
                     .collect();
+                if kind == Kind::Timestamp && self.chance(0.3) {
+                    parts.push(self.leaf(Kind::Date, scope));
+                }
                 let template = self.pick(&["coalesce({})", "coalesce({})", "greatest({})", "least({})"]);
                 // The greatest of truth values is no function of ours.
                 let template = if kind == Kind::Bool {
@@ -476,7 +479,36 @@ impl Writer<'_> {
             13..=15 => self.pattern(scope, inner),
             16 => self.leaf(Kind::Bool, scope),
             17 if self.subqueries > 0 && self.marks => self.subquery_predicate(scope),
+            18 => self.rows_compared(kind, scope, not),
             _ => self.comparison(kind, scope, inner),
+        }
+    }
+
+    /// A comparison of rows of two fields.
+    fn rows_compared(&mut self, kind: Kind, scope: &Scope, not: &str) -> Expr {
+        let other = scope.kind(&mut self.random);
+        let mut row = || {
+            let fields = [self.leaf(kind, scope).into(), self.leaf(other, scope).into()];
+            Expr::new(kind, "({}, {})", fields)
+        };
+        let (left, right, last) = (row(), row(), row());
+        match self.random.random_range(0..3) {
+            0 => {
+                let items = Part::List(", ", vec![right, last]);
+                Expr::new(
+                    Kind::Bool,
+                    &format!("({{}} {not}IN ({{}}))"),
+                    [left.into(), items],
+                )
+            }
+            _ => {
+                let operator = self.pick(COMPARISONS);
+                Expr::new(
+                    Kind::Bool,
+                    &format!("({{}} {operator} {{}})"),
+                    [left.into(), right.into()],
+                )
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use rand::prelude::*;
 use super::expression::Scope;
 use super::kind::Kind;
 use super::places::Place;
-use super::query::{Body, Distinct, Expr, Grouping, Joined, OrderKey, Part, Query, Select, Source};
+use super::query::{Body, Distinct, Expr, Grouping, Joined, Names, OrderKey, Part, Query, Select, Source};
 use super::tables::Table;
 
 /// Levels of an expression at most.
@@ -77,7 +77,9 @@ impl<'a> Writer<'a> {
         let body = if self.chance(0.15) {
             self.set_operation()
         } else {
-            Body::Select(self.select(None, &Scope::default()))
+            let mut select = self.select(None, &Scope::default());
+            select.is_nameless = self.chance(0.2);
+            Body::Select(select)
         };
         let mut query = Query {
             ctes,
@@ -255,10 +257,14 @@ impl<'a> Writer<'a> {
         scope.leaves = leaves;
         let mut from = vec![first];
         let others = self.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3]);
-        for index in 0..others {
+        for _ in 0..others {
             let (mut joined, leaves) = self.relation();
             let left = scope.leaves.clone();
             scope.leaves.extend(leaves.clone());
+            if others == 1 && self.chance(0.15) && self.using(&mut joined, &left, &leaves, &mut scope) {
+                from.push(joined);
+                continue;
+            }
             joined.join = self.pick(&[
                 "JOIN",
                 "JOIN",
@@ -268,16 +274,39 @@ impl<'a> Writer<'a> {
                 "FULL JOIN",
                 "CROSS JOIN",
             ]);
-            // Of three crossed tables there are rows enough.
-            if index == 2 && joined.join == "CROSS JOIN" {
+            // Four tables by anything but equal columns are too many rows.
+            if others == 3 && joined.join == "CROSS JOIN" {
                 joined.join = "JOIN";
             }
             if joined.join != "CROSS JOIN" {
-                joined.on = Some(self.on(joined.join, &left, &leaves, &scope));
+                let only_equal = joined.join == "FULL JOIN" || others == 3;
+                joined.on = Some(self.on(only_equal, &left, &leaves, &scope));
             }
             from.push(joined);
         }
         (from, scope)
+    }
+
+    /// Joins by a column that both sides have, and adds that of the join; false where there is none.
+    fn using(&mut self, joined: &mut Joined, left: &[Expr], right: &[Expr], scope: &mut Scope) -> bool {
+        let name = |leaf: &Expr| {
+            leaf.render(Names::Postgres)
+                .split('.')
+                .next_back()
+                .map(str::to_owned)
+        };
+        let both = left.iter().filter(|one| {
+            let same = |other: &&Expr| other.kind == one.kind && name(other) == name(one);
+            right.iter().any(|other| same(&other))
+        });
+        let Some(leaf) = both.choose(&mut self.random) else {
+            return false;
+        };
+        let Some(column) = name(leaf) else { return false };
+        scope.leaves.push(Expr::sql(leaf.kind, column.clone()));
+        joined.join = self.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+        joined.using = Some(column);
+        true
     }
 
     fn relation(&mut self) -> (Joined, Vec<Expr>) {
@@ -288,6 +317,7 @@ impl<'a> Writer<'a> {
             source,
             alias: alias.clone(),
             on: None,
+            using: None,
         };
         let column = |kind: Kind, name: &str| Expr::sql(kind, format!("{alias}.{name}"));
         if !self.ctes.is_empty() && self.chance(0.5) {
@@ -330,12 +360,12 @@ impl<'a> Writer<'a> {
     }
 
     /// A condition of a join: most often an equality of two columns, and then some.
-    fn on(&mut self, join: &str, left: &[Expr], right: &[Expr], scope: &Scope) -> Expr {
+    fn on(&mut self, only_equal: bool, left: &[Expr], right: &[Expr], scope: &Scope) -> Expr {
         let Some(equal) = self.pair(left, right, "({} = {})") else {
             return Expr::sql(Kind::Bool, "TRUE");
         };
         // PostgreSQL has FULL JOIN only with conditions that can be hashed or merged.
-        if join == "FULL JOIN" || self.chance(0.5) {
+        if only_equal || self.chance(0.5) {
             return equal;
         }
         let subqueries = std::mem::take(&mut self.subqueries);

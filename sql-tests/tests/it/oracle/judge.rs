@@ -110,10 +110,14 @@ impl<'a> Judge<'a> {
     /// Compares the answers.
     pub(super) async fn judge(&self, query: &Query, sides: Sides) -> Verdict {
         let expected = self.postgres(query).await;
-        if let Err(failure) = &expected
-            && !failure.sqlstate.starts_with("22")
-        {
-            return Verdict::Invalid(failure.to_string());
+        match &expected {
+            Err(failure) if failure.sqlstate == "57014" => {
+                return Verdict::Refused("PostgreSQL takes too long".to_owned());
+            }
+            Err(failure) if !failure.sqlstate.starts_with("22") => {
+                return Verdict::Invalid(failure.to_string());
+            }
+            _ => {}
         }
         let sql = self.sql(query);
         let mut verdict = Verdict::AlikeErrors;

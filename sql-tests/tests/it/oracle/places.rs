@@ -102,7 +102,10 @@ impl Placed {
     pub(super) async fn postgres(&self) -> Client {
         let client = Client::connect_url(&self.postgres_url).await.unwrap();
         client
-            .query(&format!("SET search_path = {}", self.schema))
+            .query(&format!(
+                "SET search_path = {}; SET statement_timeout = '30s'",
+                self.schema
+            ))
             .await
             .unwrap();
         client

@@ -105,6 +105,8 @@ pub(super) struct Select {
     pub(super) distinct: Distinct,
     /// The columns, named c0, c1 ...
     pub(super) items: Vec<Expr>,
+    /// Whether they have no names of their own.
+    pub(super) is_nameless: bool,
     pub(super) from: Vec<Joined>,
     pub(super) filter: Option<Expr>,
     pub(super) groups: Vec<Expr>,
@@ -137,6 +139,8 @@ pub(super) struct Joined {
     pub(super) source: Source,
     pub(super) alias: String,
     pub(super) on: Option<Expr>,
+    /// The column of both sides that it joins by, in place of a condition.
+    pub(super) using: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -253,7 +257,10 @@ impl Select {
             .items
             .iter()
             .enumerate()
-            .map(|(index, item)| format!("{} AS c{index}", item.render(names)))
+            .map(|(index, item)| match self.is_nameless {
+                true => item.render(names),
+                false => format!("{} AS c{index}", item.render(names)),
+            })
             .collect();
         let distinct = match self.distinct {
             Distinct::Not => String::new(),
@@ -266,6 +273,9 @@ impl Select {
             sql += &format!(" {before} {} AS {}", joined.source.render(names), joined.alias);
             if let Some(on) = &joined.on {
                 sql += &format!(" ON {}", on.render(names));
+            }
+            if let Some(column) = &joined.using {
+                sql += &format!(" USING ({column})");
             }
         }
         if let Some(filter) = &self.filter {

@@ -123,9 +123,10 @@ fn smaller_select(select: &Select) -> Vec<Select> {
             change(&|select| {
                 select.from.remove(index);
                 select.from[0].on = None;
+                select.from[0].using = None;
             });
         }
-        if index > 0 && select.from[index].on.is_some() {
+        if index > 0 && (select.from[index].on.is_some() || select.from[index].using.is_some()) {
             change(&|select| select.from[index].join = "JOIN");
         }
         if let Source::Derived(query) = &select.from[index].source {
