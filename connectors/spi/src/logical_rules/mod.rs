@@ -130,7 +130,11 @@ fn only_part(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     let (Some(part), None) = (parts.next(), parts.next()) else {
         return Ok(None);
     };
-    let columns = part.schema().columns().into_iter().map(Expr::Column).collect();
+    let columns = part.schema().columns().into_iter().zip(union.schema.iter());
+    let columns = columns.map(|(column, (qualifier, field))| {
+        Expr::Column(column).alias_qualified(qualifier.cloned(), field.name())
+    });
+    let columns = columns.collect();
     let projection = Projection::try_new_with_schema(columns, Arc::clone(part), Arc::clone(&union.schema))?;
     Ok(Some(LogicalPlan::Projection(projection)))
 }
