@@ -135,6 +135,18 @@ impl Server {
         self.status_bytes("VmHWM:")
     }
 
+    /// Processor time that its threads have taken.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread that has ended meanwhile has taken nothing.
+            let taken = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+            let taken = taken.split_whitespace().next();
+            nanoseconds += taken.map_or(Ok(0), str::parse::<u64>)?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
     fn status_bytes(&self, field: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .context("the server is not running")?;

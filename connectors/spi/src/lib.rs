@@ -22,6 +22,7 @@ mod leaf_codec;
 mod logical_rules;
 mod lookup_join;
 mod operator;
+mod pacing;
 mod passthrough;
 mod physical_rules;
 mod scan;
@@ -53,6 +54,7 @@ pub use operator::{
     Aggregate, AggregateFunction, Aggregation, Derived, Join, JoinKind, Operator, OperatorNote, Operators,
     SortKey, TopN, Union, UnionPart,
 };
+pub use pacing::{paced_joins, unpaced};
 pub use passthrough::Passthrough;
 pub use physical_rules::physical_rules;
 pub use scan::{BatchStream, Execution, ReadContext, ReadMetrics, Scan, ScanFilter, Split};

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use causeway_spi::{bound_key_lists, cheap_conditions_first, lookup_joins, push_operators};
+use causeway_spi::{bound_key_lists, cheap_conditions_first, lookup_joins, paced_joins, push_operators};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
@@ -50,7 +50,7 @@ pub async fn start(mut prepared: Prepared, over: CancelToken) -> Result<QueryHan
         .create_physical_plan(&optimized, state)
         .await?;
     bound_key_lists(prepared.state.config_mut().options_mut(), &plan);
-    let plan = lookup_joins(cheap_conditions_first(plan)?)?;
+    let plan = paced_joins(lookup_joins(cheap_conditions_first(plan)?)?)?;
     let planning = prepared.planning + begun.elapsed();
     if prepared.explain.is_none_or(Explain::analyzes) {
         prepared.notes.begin(&plan)?;

@@ -18,6 +18,8 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{Client, NoTls};
 
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// A statement that may take 300 ms is over within this time, on a busy machine.
+const TIMED_OUT_WITHIN: Duration = Duration::from_secs(5);
 
 /// A server over a folder with orders and lineitem of TPC-H at scale 0.01.
 struct Lake {
@@ -385,6 +387,42 @@ async fn results_are_streamed_and_cancelled_in_the_middle() {
     assert_eq!(failure(error).unwrap().sqlstate, "57014");
     let row = client.query_one("SELECT 1::int", &[]).await.unwrap();
     assert_eq!(row.get::<_, i32>(0), 1);
+}
+
+/// A batch of these joins' probe sides meets hundreds of millions of rows, most of which are dropped or counted only.
+#[tokio::test]
+async fn a_timeout_ends_joins_of_many_rows() {
+    let lake = Lake::start();
+    let client = lake.client().await;
+    client
+        .batch_execute("SET statement_timeout = '300ms'")
+        .await
+        .unwrap();
+    for sql in [
+        "SELECT count(*) FROM lineitem a JOIN lineitem b ON a.l_linestatus = b.l_linestatus",
+        "SELECT count(*) FROM lineitem a JOIN lineitem b ON a.l_linestatus = b.l_linestatus \
+         AND a.l_orderkey + b.l_orderkey < 0",
+        "SELECT count(*) FROM lineitem a, lineitem b WHERE a.l_orderkey < b.l_orderkey",
+        "SELECT count(*) FROM lineitem a WHERE EXISTS \
+         (SELECT 1 FROM lineitem b WHERE a.l_orderkey + b.l_orderkey < 0)",
+        "SELECT count(*) FROM lineitem a LEFT JOIN lineitem b ON a.l_orderkey + b.l_orderkey < 0",
+        "SELECT count(*) FROM lineitem a JOIN lineitem b ON a.l_linestatus = b.l_linestatus \
+         JOIN lineitem c ON b.l_returnflag = c.l_returnflag",
+        "SELECT count(*) FROM lineitem a, lineitem b",
+    ] {
+        let started = Instant::now();
+        let error = client.query(sql, &[]).await.unwrap_err();
+        let elapsed = started.elapsed();
+        assert_eq!(failure(error).unwrap().sqlstate, "57014", "{sql}");
+        assert!(elapsed < TIMED_OUT_WITHIN, "{sql}: {elapsed:?}");
+        let before = lake.server.processor_time().unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let worked = lake.server.processor_time().unwrap().saturating_sub(before);
+        assert!(
+            worked < Duration::from_millis(250),
+            "{sql}: still working: {worked:?}"
+        );
+    }
 }
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {

@@ -21,6 +21,8 @@ use datafusion::physical_plan::{
 };
 use futures::{Stream, StreamExt};
 
+use crate::pacing::paced;
+
 /// Batches of one partition that are read ahead of whoever takes them.
 const BATCHES_AHEAD: usize = 2;
 
@@ -218,6 +220,6 @@ impl ExecutionPlan for OuterExec {
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        Ok(Box::pin(self.take(partition)?))
+        Ok(paced(Box::pin(self.take(partition)?)))
     }
 }

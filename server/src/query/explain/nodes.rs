@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_spi::{LeafFigures, ScanExec, ScanNote, figures_of, leaf_reference};
+use causeway_spi::{LeafFigures, ScanExec, ScanNote, figures_of, leaf_reference, unpaced};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
@@ -58,7 +58,7 @@ pub(super) fn nodes<'a>(
         notes: notes.iter().map(|note| (note.reference, note)).collect(),
         kinds,
     };
-    let root = walk.node(plan.as_ref())?;
+    let root = walk.node(unpaced(plan).as_ref())?;
     let mut seen = Vec::new();
     root.each_leaf(&mut |_, leaf| seen.push(leaf.note.reference));
     let unread = notes.iter().filter(|note| !seen.contains(&note.reference));
@@ -79,7 +79,7 @@ impl<'a> Walk<'a, '_> {
         let width = bytes.zip(rows).and_then(|(bytes, rows)| bytes.checked_div(rows));
         let mut children = Vec::new();
         for child in plan.children() {
-            children.push(self.node(child.as_ref())?);
+            children.push(self.node(unpaced(child).as_ref())?);
         }
         let metrics = plan.metrics().unwrap_or_default();
         let only_child = match children.as_slice() {
