@@ -8,13 +8,17 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use causeway_spi::{Filter, Pushdown};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use datafusion::physical_expr::create_physical_expr;
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr::utils::LiteralGuarantee;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
 use crate::format::FileFormat;
+use crate::source::casts_keep_order;
 
 /// What becomes of `filter` over a table of `schema` whose last columns are `partition_columns`.
 pub(crate) fn verdict(
@@ -57,12 +61,48 @@ pub(crate) fn verdict(
         return Pushdown::declined("nested columns have no bounds in the files")
             .hint("A column of its own beside the nested one has bounds.");
     }
-    let pruned = Pushdown::superset("row groups, pages and bloom filters are pruned; checked again here");
-    let through_functions = expr.exists(|node| Ok(matches!(node, Expr::ScalarFunction(_))));
-    match through_functions {
-        Ok(true) => pruned.hint("The bounds of columns say nothing of functions: compare the column itself."),
-        _ => pruned,
+    if !prunes(expr, schema) {
+        return Pushdown::superset("nothing is pruned: the bounds in the files say nothing of it; checked here").hint(
+            "Compare a column itself with a value: those of integers, numerics, texts, days and times have bounds.",
+        );
     }
+    Pushdown::superset("row groups, pages and bloom filters are pruned; checked again here")
+}
+
+/// Whether bounds and bloom filters of columns could show that `expr` is true of no row. Floats have neither (NaN is in no bounds),
+/// nor have intervals.
+fn prunes(expr: &Expr, schema: &SchemaRef) -> bool {
+    let is_bounded = |field: &&FieldRef| {
+        let data_type = field.data_type();
+        !data_type.is_floating() && !matches!(data_type, DataType::Interval(_))
+    };
+    let (bounded, others): (Vec<&FieldRef>, Vec<&FieldRef>) = schema.fields().iter().partition(is_bounded);
+    let all = [bounded.clone(), others].concat().into_iter().cloned();
+    let all = Arc::new(Schema::new(all.collect::<Vec<_>>()));
+    let bounded = Arc::new(Schema::new(bounded.into_iter().cloned().collect::<Vec<_>>()));
+    let pruning = || {
+        let physical = physical(expr, &all)?;
+        if !casts_keep_order(&physical) {
+            return Ok(false);
+        }
+        // The predicate asks no bounds of columns that it does not know.
+        let builder = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&bounded));
+        let pruning = builder.try_build(physical)?;
+        let by_bounds = pruning
+            .predicate_expr()
+            .downcast_ref::<Literal>()
+            .is_none_or(|known| *known.value() != ScalarValue::Boolean(Some(true)));
+        let is_known = |guarantee: &LiteralGuarantee| bounded.field_with_name(&guarantee.column.name).is_ok();
+        Ok::<_, DataFusionError>(by_bounds || pruning.literal_guarantees().iter().any(is_known))
+    };
+    // What cannot be planned here is told by the query's own plan.
+    pruning().unwrap_or(true)
+}
+
+fn physical(expr: &Expr, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+    let schema = DFSchema::try_from(schema.as_ref().clone())?;
+    let context = PhysicalPlanningContext::default();
+    create_physical_expr(expr, &schema, &ExecutionProps::new(), &context)
 }
 
 /// Whether integer columns are added, subtracted, multiplied or negated: a scan would compute it without the check.

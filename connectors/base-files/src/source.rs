@@ -322,7 +322,7 @@ fn never_fails(filter: &Arc<dyn PhysicalExpr>) -> bool {
 /// Whether no cast in `filter` breaks the order of its values.
 ///
 /// DataFusion prunes `CAST(at AS TIME) > ..` by the cast of the bounds of `at`, which are not the bounds of the times.
-fn casts_keep_order(filter: &Arc<dyn PhysicalExpr>) -> bool {
+pub(crate) fn casts_keep_order(filter: &Arc<dyn PhysicalExpr>) -> bool {
     let node = filter.as_ref();
     let to = match (
         node.downcast_ref::<CastExpr>(),

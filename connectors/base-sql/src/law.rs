@@ -31,7 +31,7 @@ pub(crate) mod unions;
 use std::borrow::Cow;
 
 use arrow::datatypes::Schema;
-use causeway_spi::Pushdown;
+use causeway_spi::{Pushdown, UNSIGNED_ZERO};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
@@ -369,6 +369,9 @@ impl Judge<'_> {
             Expr::Cast(_) | Expr::TryCast(_) => {
                 return Err(CAST_REASON.into());
             }
+            Expr::ScalarFunction(call) if call.name() == UNSIGNED_ZERO => {
+                return Err(numbers::FLOAT_REASON.into());
+            }
             _ => return Err(BARE_REASON.into()),
         };
         let found = self.schema.index_of(name).ok();
@@ -550,10 +553,12 @@ fn equals_any(index: usize, profile: &ColumnProfile, values: &[&ScalarValue], se
 }
 
 fn opaque(profile: &ColumnProfile) -> Judged {
-    Judged::declined(format!(
-        "{UNKNOWN_TYPE}{} is not known to compare alike there",
-        profile.native_type
-    ))
+    Judged::Declined(unknown_type(profile))
+}
+
+fn unknown_type(profile: &ColumnProfile) -> Cow<'static, str> {
+    let native_type = &profile.native_type;
+    format!("{UNKNOWN_TYPE}{native_type} is not known to compare alike there").into()
 }
 
 fn other_type() -> Judged {

@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 
 use crate::backend::{SqlBackend, SqlRead, Statements};
 use crate::key_statements::KeyStatements;
+use crate::law::advice::of_groups;
 use crate::law::judge;
 use crate::print::print_bounds;
 use crate::profile::{ColumnKind, ColumnProfile};
@@ -242,7 +243,11 @@ impl<B: SqlBackend> Table for SqlTable<B> {
     }
 
     fn pushdown(&self, filter: &Filter) -> Pushdown {
-        judge(filter.expr(), &self.schema, &self.profiles).0
+        let pushdown = judge(filter.expr(), &self.schema, &self.profiles).0;
+        match &self.source {
+            RemoteSource::Query(select) if select.groups.is_some() => of_groups(pushdown),
+            _ => pushdown,
+        }
     }
 
     async fn estimate(&self, scan: &Scan) -> Option<SourceEstimate> {

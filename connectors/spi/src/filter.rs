@@ -50,11 +50,54 @@ impl Filter {
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // As SQL, so that literals are quoted; what has no SQL form is shown in DataFusion's words.
-        match Unparser::new(&PlainNames).expr_to_sql(&self.0) {
+        let shown = without_zeros(&self.0);
+        match Unparser::new(&PlainNames).expr_to_sql(&shown) {
             Ok(sql) => write!(f, "{}", strip_brackets(&sql.to_string())),
-            Err(_) => write!(f, "{}", self.0.human_display()),
+            Err(_) => write!(f, "{}", shown.human_display()),
         }
     }
+}
+
+/// `expr` as a user would write it, or nearly so: without the casts that make types equal, and with names that the columns of
+/// derived tables have here, which no user can quote.
+pub(crate) fn sql_text(expr: &Expr) -> String {
+    let shown = without_zeros(Filter::new(expr).expr());
+    let shown = shown.transform_up(|node| {
+        Ok(match node {
+            Expr::Cast(cast) => Transformed::yes(*cast.expr),
+            other => Transformed::no(other),
+        })
+    });
+    let shown = shown.map_or_else(|_| expr.clone(), |shown| shown.data);
+    match Unparser::new(&BareNames).expr_to_sql(&shown) {
+        Ok(sql) => strip_brackets(&sql.to_string()).to_owned(),
+        Err(_) => shown.human_display().to_string(),
+    }
+}
+
+/// Names as they are.
+struct BareNames;
+
+impl Dialect for BareNames {
+    fn identifier_quote_style(&self, _: &str) -> Option<char> {
+        None
+    }
+}
+
+/// The function that the server puts around floats that are compared, so that both zeros are one.
+pub const UNSIGNED_ZERO: &str = "unsigned_zero";
+
+/// `expr` as it was before the server made both zeros of its floats one.
+fn without_zeros(expr: &Expr) -> Expr {
+    let shown = expr.clone().transform(|node| {
+        Ok(match node {
+            Expr::ScalarFunction(mut call) if call.name() == UNSIGNED_ZERO && call.args.len() == 1 => {
+                Transformed::yes(call.args.swap_remove(0))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    shown.map_or_else(|_| expr.clone(), |shown| shown.data)
 }
 
 /// DataFusion's own dialect, which builds a regular expression for each name that it shows.

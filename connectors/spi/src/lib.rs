@@ -45,14 +45,14 @@ pub use dynamic_keys::{KeySet, join_keys};
 pub use error::{ConnectorError, ErrorKind, Result};
 pub use estimate::scan_rows;
 pub use figures::{LeafFigures, Pruned, figures_of, leaf_reference};
-pub use filter::{Filter, Pushdown, Verdict, scalar_text};
+pub use filter::{Filter, Pushdown, UNSIGNED_ZERO, Verdict, scalar_text};
 pub use filter_order::cheap_conditions_first;
 pub use leaf_codec::{plan_from_bytes, plan_to_bytes};
 pub use logical_rules::{hidden, hidden_key, logical_rules};
-pub use lookup_join::{LookupJoinExec, lookup_joins};
+pub use lookup_join::{LookupJoinExec, lookup_joins, refused_lookups};
 pub use operator::{
-    Aggregate, AggregateFunction, Aggregation, Derived, Join, JoinKind, Operator, OperatorNote, Operators,
-    SortKey, TopN, Union, UnionPart,
+    Aggregate, AggregateFunction, Aggregation, Derived, FLOAT_SUM_REASON, Join, JoinKind, Operator,
+    OperatorNote, Operators, SortKey, TopN, Union, UnionPart,
 };
 pub use pacing::{paced_joins, unpaced};
 pub use passthrough::Passthrough;

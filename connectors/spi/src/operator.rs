@@ -14,7 +14,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::Expr;
 
 use crate::connector::Table;
-use crate::filter::Pushdown;
+use crate::filter::{Pushdown, sql_text};
 use crate::scan::Scan;
 
 /// A table whose source computes operators above its scans.
@@ -85,6 +85,9 @@ pub enum AggregateFunction {
     /// The greatest value; NULL where there is none.
     Max,
 }
+
+/// Why no source is asked for sums and averages of floats.
+pub const FLOAT_SUM_REASON: &str = "the sum of floats depends on the order of rows";
 
 /// The first `fetch` rows of a scan in an order, with the columns of the scan. Rows that are equal in it are any of them.
 #[derive(Debug, Clone)]
@@ -217,7 +220,7 @@ impl fmt::Display for Aggregate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let distinct = if self.distinct { "DISTINCT " } else { "" };
         match &self.argument {
-            Some(argument) => write!(f, "{}({distinct}{})", self.function, argument.human_display()),
+            Some(argument) => write!(f, "{}({distinct}{})", self.function, sql_text(argument)),
             None => write!(f, "{}(*)", self.function),
         }
     }
@@ -231,8 +234,7 @@ impl fmt::Display for Operator {
             }) => {
                 let mut parts: Vec<String> = aggregates.iter().map(ToString::to_string).collect();
                 if !groups.is_empty() {
-                    let keys: Vec<String> =
-                        groups.iter().map(|key| key.human_display().to_string()).collect();
+                    let keys: Vec<String> = groups.iter().map(sql_text).collect();
                     parts.push(format!("group by {}", keys.join(", ")));
                 }
                 f.write_str(&parts.join(", "))
@@ -247,12 +249,12 @@ impl fmt::Display for Operator {
                 condition,
                 ..
             }) => {
-                let condition: Vec<String> = condition
-                    .iter()
-                    .map(|expr| expr.human_display().to_string())
-                    .collect();
+                let condition: Vec<String> = condition.iter().map(sql_text).collect();
                 let table = &right.name().table;
-                write!(f, "{kind} {table} on {}", condition.join(" and "))
+                match condition.is_empty() {
+                    true => write!(f, "{kind} {table}"),
+                    false => write!(f, "{kind} {table} on {}", condition.join(" and ")),
+                }
             }
             Self::Union(Union { others, .. }) => {
                 let tables: Vec<&str> = others
@@ -273,6 +275,6 @@ impl fmt::Display for SortKey {
             (false, false) => " nulls last",
             _ => "",
         };
-        write!(f, "{}{direction}{nulls}", self.expr.human_display())
+        write!(f, "{}{direction}{nulls}", sql_text(&self.expr))
     }
 }

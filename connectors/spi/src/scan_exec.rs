@@ -13,7 +13,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result as DataFusionResult, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
@@ -288,6 +288,17 @@ impl ScanExec {
                 .collect()
         };
         usable.map(|(_, key)| names(key)).collect()
+    }
+
+    /// The same leaf with those of its filters only whose ids are among `made`; `None` if it has no others.
+    pub(crate) fn with_filters_of(&self, made: &HashSet<u64>) -> DataFusionResult<Option<Self>> {
+        let mut kept = Vec::new();
+        for filter in &self.join_filters {
+            let is_made =
+                filter.exists(|part| Ok(part.expression_id().is_some_and(|id| made.contains(&id))))?;
+            kept.extend(is_made.then(|| Arc::clone(filter)));
+        }
+        Ok((kept.len() < self.join_filters.len()).then(|| self.with_join_filters(kept)))
     }
 
     /// The same leaf with other join filters and nothing decided yet.

@@ -182,6 +182,12 @@ impl SourceTable {
         }
     }
 
+    /// Forgets which operators the source has declined.
+    pub(crate) fn forget_refusals(&self) {
+        let mut operators = self.operators.lock().unwrap_or_else(PoisonError::into_inner);
+        operators.retain(|note| note.pushdown.verdict == Verdict::Exact);
+    }
+
     /// The operators that the table's source may be asked for; `None` with pushdown off.
     pub(crate) fn operators(&self) -> Option<&dyn Operators> {
         self.table.operators().filter(|_| self.settings.pushdown)

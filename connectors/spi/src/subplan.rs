@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::logical_plan::Sort;
 use datafusion::optimizer::OptimizerConfig;
@@ -41,6 +41,7 @@ type Offer<T> = std::result::Result<T, Cow<'static, str>>;
 /// The same plan, in which sources compute what they compute as our engine would. `plan` must be optimised already.
 pub fn push_operators(mut plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
     for _ in 0..ROUNDS_MAX {
+        forget_refusals(&plan)?;
         let grown = plan.transform_up_with_subqueries(grow)?;
         plan = grown.data;
         if !grown.transformed {
@@ -49,6 +50,19 @@ pub fn push_operators(mut plan: LogicalPlan, config: &dyn OptimizerConfig) -> Re
         plan = settle(plan, config)?;
     }
     Ok(plan)
+}
+
+/// What was declined in the round before may wait for a filter that has sunk since: all operators that are left are offered again.
+fn forget_refusals(plan: &LogicalPlan) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = input::source_of(scan)
+        {
+            source.forget_refusals();
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 /// Lets filters, limits and projections sink into the new scans.

@@ -26,7 +26,7 @@ pub(super) fn from_engine(error: &DataFusionError) -> QueryError {
         DataFusionError::ArrowError(arrow, _) => from_arrow(arrow),
         DataFusionError::ResourcesExhausted(_) => QueryError::new(SqlState::OUT_OF_MEMORY, "out of memory")
             .detail("The query needs more memory than the server may use.")
-            .hint("Ask for fewer rows or groups, or raise memory_limit in the server's configuration."),
+            .hint("Ask for fewer rows or groups, or raise memory_limit_mib in the server's configuration."),
         DataFusionError::NotImplemented(text) => from_missing(text),
         DataFusionError::SQL(parser, _) => QueryError::syntax(first_line(&parser.to_string())),
         DataFusionError::Plan(text) => from_plan(text),

@@ -10,7 +10,9 @@ use arrow::array::{
     TimestampNanosecondArray, UInt8Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, IntervalDayTime, TimeUnit, i256};
-use causeway_spi::{ErrorKind, check_canonical};
+use causeway_spi::{ErrorKind, Filter, check_canonical};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, col, lit};
 use parquet::data_type::{Int96, Int96Type};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -245,6 +247,39 @@ async fn not_a_number_is_found_beyond_the_bounds() {
         ["1", "3"]
     );
     assert_eq!(lake.rows(&["t"], "SELECT max(x) FROM t").await, ["NaN"]);
+}
+
+#[tokio::test]
+async fn filters_that_prune_nothing_say_so() {
+    let lake = Lake::new();
+    let ratios: ArrayRef = Arc::new(Float64Array::from(vec![1.5]));
+    let prices = Decimal128Array::from(vec![299]).with_precision_and_scale(8, 2);
+    let row = batch(vec![
+        ("x", ratios),
+        ("id", ints(&[1])),
+        ("price", Arc::new(prices.unwrap())),
+    ]);
+    lake.put_batch("t/0.parquet", &row).await;
+    let table = lake.table("t").await.unwrap();
+    let prunes = |expr: Expr| {
+        let reason = table.pushdown(&Filter::new(&expr)).reason;
+        assert!(reason.contains("pruned"), "{reason}");
+        !reason.contains("nothing is pruned")
+    };
+    let price = || lit(ScalarValue::Decimal128(Some(299), 8, 2));
+    let some = || col("id").gt(lit(1_i32));
+    assert!(prunes(some()) && prunes(col("price").lt(price())) && prunes(col("id").is_null()));
+    assert!(prunes(some().and(col("x").gt(lit(1.0)))));
+    for none in [
+        col("x").gt(lit(1.0)),
+        col("x").eq(lit(1.0)),
+        col("x").is_null(),
+        some().or(col("x").gt(lit(1.0))),
+        (col("price") * price()).gt(price()),
+        col("id").eq(col("id")),
+    ] {
+        assert!(!prunes(none.clone()), "{none}");
+    }
 }
 
 #[tokio::test]

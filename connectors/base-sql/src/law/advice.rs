@@ -1,6 +1,8 @@
 //! What a user can do so that a source does more of a query: advice for the reasons of the law book.
 
-use super::operators::{self, FLOAT_SUM_REASON, LONG_REASON, UNFIT_REASON};
+use causeway_spi::{FLOAT_SUM_REASON, Pushdown};
+
+use super::operators::{self, LONG_REASON, UNFIT_REASON};
 use super::text::{NOT_BYTE_ORDER, UNKNOWN_ENCODING};
 use super::{
     BARE_REASON, CASE_REASON, CAST_REASON, ESCAPE_REASON, LIST_REASON, OTHER_REASON, PATTERN_REASON,
@@ -16,7 +18,7 @@ pub(crate) fn advice(reason: &str) -> Option<&'static str> {
     Some(if of(BARE_REASON) {
         "Compare the column itself with a value, or let the source keep the result in a generated column."
     } else if of(CAST_REASON) {
-        "Compare the column with a literal of its own type, without a cast."
+        "Compare the column with a value of its own type: beside another one it is cast."
     } else if of(OTHER_REASON) {
         "Comparisons, IN, BETWEEN, LIKE and IS NULL of columns with literals are sent."
     } else if of(TYPES_REASON) {
@@ -46,6 +48,14 @@ pub(crate) fn advice(reason: &str) -> Option<&'static str> {
     } else {
         return None;
     })
+}
+
+/// A verdict on a filter over groups: what helps is in the query alone.
+pub(crate) fn of_groups(pushdown: Pushdown) -> Pushdown {
+    match pushdown.reason.contains(BARE_REASON) {
+        true => pushdown.hint("Compare an aggregate or a key of the groups itself with a value."),
+        false => pushdown,
+    }
 }
 
 /// The same of an operator that is not computed there.

@@ -16,12 +16,15 @@ mod tests;
 use std::borrow::Cow;
 
 use arrow::datatypes::{DataType, Schema};
-use causeway_spi::{Aggregate, AggregateFunction, Aggregation, Scan, TopN, Verdict, scalar_text};
+use causeway_spi::{
+    Aggregate, AggregateFunction, Aggregation, FLOAT_SUM_REASON, Scan, TopN, UNSIGNED_ZERO, Verdict,
+    scalar_text,
+};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
-use super::{judge, numbers, text};
+use super::{judge, numbers, text, unknown_type};
 use crate::dynamic::{DynamicProfile, Fit, ValueClass};
 use crate::print::Dialect;
 use crate::profile::{ColumnKind, ColumnProfile, TextEncoding, TextOrder, TextProfile};
@@ -38,7 +41,6 @@ const SUM_ADDS: u8 = 22;
 /// Deepest nesting of a value that is sent.
 const DEPTH_MAX: usize = 24;
 
-pub(super) const FLOAT_SUM_REASON: &str = "the sum of floats depends on the order of rows";
 const REASON: &str = "computed alike there and here";
 pub(super) const OTHER_REASON: &str = "this expression is not known to mean the same there";
 pub(super) const LONG_REASON: &str = "the source may compare only the beginning of so long a value";
@@ -196,10 +198,14 @@ impl Columns<'_> {
 
     fn aggregated(&self, aggregate: &Aggregate) -> Result<Value, Reason> {
         let function = aggregate.function;
-        let argument = match &aggregate.argument {
-            Some(argument) => Some(self.value(argument, 0)?),
-            None => None,
-        };
+        let argument = aggregate
+            .argument
+            .as_ref()
+            .map(|argument| self.value(argument, 0));
+        let argument = argument.transpose().map_err(|reason| match function {
+            AggregateFunction::Sum if reason == numbers::FLOAT_REASON => FLOAT_SUM_REASON.into(),
+            _ => reason,
+        })?;
         let (argument, result) = match (function, argument) {
             (AggregateFunction::Count, None) => (None, self.count()),
             (AggregateFunction::Count, Some(argument)) => {
@@ -278,6 +284,7 @@ impl Columns<'_> {
                         data_type: to.clone(),
                         ..value
                     }),
+                    false if value.kind == ColumnKind::Float => Err(numbers::FLOAT_REASON.into()),
                     false => Err("a cast is not known to mean the same there".into()),
                 }
             }
@@ -300,6 +307,7 @@ impl Columns<'_> {
                 })
             }
             Expr::BinaryExpr(binary) => self.arithmetic(binary, expr, depth),
+            Expr::ScalarFunction(call) if call.name() == UNSIGNED_ZERO => Err(numbers::FLOAT_REASON.into()),
             Expr::ScalarFunction(call) => self.of_moment(call, expr, depth),
             Expr::Case(case) => self.case(case, depth),
             _ => Err(OTHER_REASON.into()),
@@ -351,6 +359,9 @@ impl Columns<'_> {
         let found = self.schema.index_of(name).ok();
         let known = found.and_then(|index| Some((index, self.profiles.get(index)?)));
         let (index, profile) = known.ok_or_else(|| format!("column \"{name}\" is unknown"))?;
+        if profile.kind == ColumnKind::Opaque {
+            return Err(unknown_type(profile));
+        }
         Ok(Value {
             scalar: RemoteScalar::column(index),
             kind: profile.kind.clone(),

@@ -19,6 +19,7 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, conjunction, split_conjunction};
 
 use crate::dynamic_keys::is_widening;
+use crate::filter::UNSIGNED_ZERO;
 
 /// Where more rows than this share have passed what is cheap, the others are decided for all rows.
 const COPIED_SHARE_MAX: f64 = 0.5;
@@ -48,7 +49,7 @@ const NEVER_FAIL: [&str; 12] = [
     "rtrim",
     "starts_with",
     "term",
-    "unsigned_zero",
+    UNSIGNED_ZERO,
     "upper",
 ];
 

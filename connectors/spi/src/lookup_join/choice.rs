@@ -26,6 +26,13 @@ pub(super) enum Choice {
     BatchesThenScan,
 }
 
+impl Choice {
+    /// Whether the inner side is read as a whole, at least at last.
+    pub(super) fn scans(self) -> bool {
+        matches!(self, Self::Scan(_) | Self::BatchesThenScan)
+    }
+}
+
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -40,33 +40,14 @@ impl Inner {
         plan: &Arc<dyn ExecutionPlan>,
         on: impl Iterator<Item = (&'a Arc<dyn PhysicalExpr>, &'a Arc<dyn PhysicalExpr>)>,
     ) -> Option<Self> {
-        let (mut exprs, outer): (Vec<_>, Vec<_>) = on
+        let (exprs, outer): (Vec<_>, Vec<_>) = on
             .map(|(inner, outer)| (Some(Arc::clone(inner)), Arc::clone(outer)))
             .unzip();
-        let mut is_filtered = false;
-        let mut node = plan;
-        while node.downcast_ref::<ScanExec>().is_none() {
-            if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
-                let below: Vec<_> = projection.expr().iter().map(|output| &output.expr).collect();
-                exprs = exprs.into_iter().map(|expr| expr_below(expr?, &below)).collect();
-            } else if let Some(filter) = filter_of(node.as_ref()) {
-                is_filtered = true;
-                if let Some(projection) = filter.projection() {
-                    let schema = filter.input().schema();
-                    let column = |&index: &usize| {
-                        let column = Column::new(schema.field(index).name(), index);
-                        Arc::new(column) as Arc<dyn PhysicalExpr>
-                    };
-                    let below: Vec<_> = projection.iter().map(column).collect();
-                    let below: Vec<_> = below.iter().collect();
-                    exprs = exprs.into_iter().map(|expr| expr_below(expr?, &below)).collect();
-                }
-            } else if !gives_all_rows_on(node) {
-                return None;
-            }
-            node = node.children().into_iter().next()?;
-        }
-        let leaf = node.downcast_ref::<ScanExec>()?;
+        let Below {
+            leaf,
+            exprs,
+            is_filtered,
+        } = leaf_below(plan, exprs)?;
         let lookup = leaf.lookup()?;
         let scan = leaf.scan();
         let columns: Vec<Option<usize>> = exprs
@@ -147,6 +128,50 @@ impl Inner {
             _ => Arc::new(CoalescePartitionsExec::new(read.data)),
         })
     }
+}
+
+/// A leaf, and above it only what gives its rows on.
+pub(super) struct Below<'a> {
+    pub(super) leaf: &'a ScanExec,
+    /// Expressions over its columns; `None` for those that are none.
+    pub(super) exprs: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    /// Whether rows of the leaf are dropped on the way.
+    is_filtered: bool,
+}
+
+/// The leaf below `plan`, and what `exprs` over `plan` are over it.
+pub(super) fn leaf_below(
+    plan: &Arc<dyn ExecutionPlan>,
+    mut exprs: Vec<Option<Arc<dyn PhysicalExpr>>>,
+) -> Option<Below<'_>> {
+    let mut is_filtered = false;
+    let mut node = plan;
+    while node.downcast_ref::<ScanExec>().is_none() {
+        if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
+            let below: Vec<_> = projection.expr().iter().map(|output| &output.expr).collect();
+            exprs = exprs.into_iter().map(|expr| expr_below(expr?, &below)).collect();
+        } else if let Some(filter) = filter_of(node.as_ref()) {
+            is_filtered = true;
+            if let Some(projection) = filter.projection() {
+                let schema = filter.input().schema();
+                let column = |&index: &usize| {
+                    let column = Column::new(schema.field(index).name(), index);
+                    Arc::new(column) as Arc<dyn PhysicalExpr>
+                };
+                let below: Vec<_> = projection.iter().map(column).collect();
+                let below: Vec<_> = below.iter().collect();
+                exprs = exprs.into_iter().map(|expr| expr_below(expr?, &below)).collect();
+            }
+        } else if !gives_all_rows_on(node) {
+            return None;
+        }
+        node = node.children().into_iter().next()?;
+    }
+    Some(Below {
+        leaf: node.downcast_ref::<ScanExec>()?,
+        exprs,
+        is_filtered,
+    })
 }
 
 /// Whether `node` has the rows of the one below it, in the same columns.

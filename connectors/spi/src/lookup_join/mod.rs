@@ -20,6 +20,7 @@ mod choice;
 mod inner;
 mod keys;
 mod outer;
+mod refused;
 mod sides;
 
 use std::fmt;
@@ -46,6 +47,7 @@ use datafusion::physical_plan::{
 use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::{StreamExt, TryStreamExt, stream};
 
+pub use refused::refused_lookups;
 pub(crate) use sides::StreamedOuterSides;
 
 use batches::Batches;
@@ -186,6 +188,14 @@ impl LookupJoinExec {
     pub fn choice(&self) -> Option<String> {
         let choice = *self.choice.lock().unwrap_or_else(PoisonError::into_inner);
         choice.map(|choice| choice.to_string())
+    }
+
+    /// The same, where the inner side was scanned, though its keys were offered.
+    pub fn scan_choice(&self) -> Option<String> {
+        let choice = *self.choice.lock().unwrap_or_else(PoisonError::into_inner);
+        choice
+            .filter(|choice| choice.scans())
+            .map(|choice| choice.to_string())
     }
 
     /// Reads the outer side ahead, for one execution.

@@ -2,6 +2,7 @@
 
 mod filter_places;
 mod hidden_columns;
+mod join_filters;
 mod outer_constants;
 mod projections;
 mod soft_limits;
@@ -16,6 +17,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use crate::join_order::JoinOrder;
 use crate::lookup_join::StreamedOuterSides;
 use filter_places::Fenced;
+use join_filters::FiltersOfJoins;
 use outer_constants::OuterConstants;
 use projections::PastPlainFilters;
 use soft_limits::SoftLimitsThatHold;
@@ -40,8 +42,11 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     }
     // Before the last one, which refuses a plan whose orders do not hold.
     let last = ours.len().saturating_sub(1);
-    let right: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
-        [Arc::new(SoftLimitsThatHold), Arc::new(OrdersThatHold)];
+    let right: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 3] = [
+        Arc::new(FiltersOfJoins),
+        Arc::new(SoftLimitsThatHold),
+        Arc::new(OrdersThatHold),
+    ];
     ours.splice(last..last, right);
     ours
 }

@@ -11,7 +11,8 @@ use datafusion::logical_expr::{Aggregate as AggregateNode, Expr, LogicalPlan, ca
 
 use super::input::{Input, derived_column, derived_scan, free_name};
 use super::{Offer, UNKNOWN};
-use crate::operator::{Aggregate, AggregateFunction, Aggregation, Operator};
+use crate::filter::sql_text;
+use crate::operator::{Aggregate, AggregateFunction, Aggregation, FLOAT_SUM_REASON, Operator};
 
 /// Digits that an average has more than its argument, before and behind the point together and behind it.
 const AVERAGE_ADDS: u8 = 4;
@@ -46,7 +47,7 @@ fn aggregation(node: &AggregateNode, input: &Input<'_>) -> Offer<(Aggregation, V
     for (key, field) in groups.iter().zip(types) {
         let name = match key {
             Expr::Column(column) => column.name.clone(),
-            other => other.human_display().to_string(),
+            other => sql_text(other),
         };
         wanted.add_column(name, field.data_type(), field.is_nullable());
     }
@@ -129,6 +130,8 @@ impl Wanted {
                     let argument = input.inlined(argument).ok_or(UNKNOWN)?;
                     self.average(&where_true(filter, argument), data_type)
                 }
+                ("avg", DataType::Float32 | DataType::Float64) => Err(FLOAT_SUM_REASON.into()),
+                ("avg", _) if *distinct => Err("averages of distinct values are not sent".into()),
                 _ => Err(format!("{name} is not sent").into()),
             };
         };
@@ -195,6 +198,6 @@ fn where_true(filter: Option<Expr>, value: Expr) -> Expr {
 /// An aggregation that cannot be offered, for EXPLAIN.
 fn shown_aggregate(node: &AggregateNode) -> String {
     let shown = node.aggr_expr.iter().chain(&node.group_expr);
-    let shown: Vec<String> = shown.map(|expr| expr.human_display().to_string()).collect();
+    let shown: Vec<String> = shown.map(sql_text).collect();
     shown.join(", ")
 }

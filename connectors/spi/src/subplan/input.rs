@@ -25,14 +25,19 @@ pub(super) struct Input<'a> {
     filtered: bool,
 }
 
+/// The reference to a table of a source that `scan` reads.
+pub(super) fn source_of(scan: &TableScan) -> Option<&SourceTable> {
+    let provider = scan.source.as_ref().downcast_ref::<DefaultTableSource>()?;
+    provider.table_provider.as_ref().downcast_ref::<SourceTable>()
+}
+
 impl<'a> Input<'a> {
     /// The scan below `plan`, where nothing but names, computed columns and filters are between, and its source computes
     /// operators.
     pub(super) fn of(plan: &'a LogicalPlan) -> Option<Self> {
         match plan {
             LogicalPlan::TableScan(scan) => {
-                let provider = scan.source.as_ref().downcast_ref::<DefaultTableSource>()?;
-                let source = provider.table_provider.as_ref().downcast_ref::<SourceTable>()?;
+                let source = source_of(scan)?;
                 source.operators()?;
                 let columns = scan.projected_schema.iter().map(|(qualifier, field)| {
                     let column = Column::new_unqualified(field.name());

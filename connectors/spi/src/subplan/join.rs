@@ -93,9 +93,8 @@ fn kind(node: &JoinNode) -> (Offer<JoinKind>, bool) {
         }
         JoinType::LeftAnti => (Ok(JoinKind::Anti), false),
         JoinType::RightAnti => (Ok(JoinKind::Anti), true),
-        JoinType::Full | JoinType::LeftMark | JoinType::RightMark => {
-            (Err("such joins are not sent".into()), false)
-        }
+        JoinType::Full => (Err("full joins are not sent".into()), false),
+        JoinType::LeftMark | JoinType::RightMark => (Err("such joins are not sent".into()), false),
     }
 }
 

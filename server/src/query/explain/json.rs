@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use causeway_spi::{LookupJoinExec, Pushdown, ScanNote};
+use causeway_spi::{LookupJoinExec, OperatorNote, Pushdown, ScanNote};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use serde::Serialize;
@@ -123,10 +123,16 @@ fn source(object: &mut Object, explain: Explain, leaf: &Leaf<'_>) {
     if let Some(kind) = leaf.kind {
         object.put("Connector", kind);
     }
-    pushed(object, leaf.note);
+    pushed(object, leaf.note, &leaf.refused);
     if !leaf.lookups.is_empty() {
         let lookups = leaf.lookups.iter().cloned().map(Value::from);
         object.put("Lookup Keys", lookups.collect::<Vec<Value>>());
+    }
+    if let Some(scanned) = &leaf.scanned {
+        object.put("Read By", scanned.clone());
+    }
+    if !leaf.runtime.is_empty() {
+        object.put("Runtime Filter", leaf.runtime.clone());
     }
     object.put("Splits", leaf.parts);
     if let Some(splits) = &leaf.splits {
@@ -165,7 +171,7 @@ fn source(object: &mut Object, explain: Explain, leaf: &Leaf<'_>) {
 }
 
 /// The verdicts on filters and operators, and the limit.
-fn pushed(object: &mut Object, note: &ScanNote) {
+fn pushed(object: &mut Object, note: &ScanNote, refused: &[OperatorNote]) {
     let verdict = |key: &'static str, text: String, pushdown: &Pushdown| {
         let mut object = Object::default();
         object.put(key, text);
@@ -179,7 +185,7 @@ fn pushed(object: &mut Object, note: &ScanNote) {
     let filters = note.filters.iter();
     let filters = filters.map(|filter| verdict("Filter", filter.filter.to_string(), &filter.pushdown));
     object.put_list("Filters", filters.collect());
-    let operators = note.operators.iter();
+    let operators = note.operators.iter().chain(refused);
     let operators =
         operators.map(|operator| verdict("Computed", operator.operator.clone(), &operator.pushdown));
     object.put_list("Operators", operators.collect());
@@ -194,7 +200,7 @@ fn unread_scan(note: &ScanNote) -> Object {
     object.put("Relation Name", note.table.table.clone());
     object.put("Schema", note.table.schema.clone());
     object.put("Catalog", note.table.catalog.clone());
-    pushed(&mut object, note);
+    pushed(&mut object, note, &[]);
     object.put("Remote", note.remote.clone());
     object
 }

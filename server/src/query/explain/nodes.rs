@@ -5,7 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_spi::{LeafFigures, ScanExec, ScanNote, figures_of, leaf_reference, unpaced};
+use causeway_spi::{
+    LeafFigures, LookupJoinExec, OperatorNote, ScanExec, ScanNote, figures_of, leaf_reference,
+    refused_lookups, unpaced,
+};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
@@ -39,6 +45,12 @@ pub(super) struct Leaf<'a> {
     pub(super) kind: Option<&'static str>,
     /// The key columns that joins hand to it.
     pub(super) lookups: Vec<Vec<String>>,
+    /// How it was read instead, though it was offered keys.
+    pub(super) scanned: Option<String>,
+    /// The lookups that joins do without, and why.
+    pub(super) refused: Vec<OperatorNote>,
+    /// Of files: the columns by whose values, as joins find them or an order does, they are left out when they are read.
+    pub(super) runtime: Vec<String>,
     /// How it is split, or why it is not.
     pub(super) splits: Option<String>,
     /// The parts in which it is read.
@@ -56,6 +68,7 @@ pub(super) fn nodes<'a>(
     let mut walk = Walk {
         statistics: StatisticsContext::new(),
         notes: notes.iter().map(|note| (note.reference, note)).collect(),
+        refused: refused_lookups(plan)?,
         kinds,
     };
     let root = walk.node(unpaced(plan).as_ref())?;
@@ -68,6 +81,7 @@ pub(super) fn nodes<'a>(
 struct Walk<'a, 'k> {
     statistics: StatisticsContext,
     notes: HashMap<usize, &'a ScanNote>,
+    refused: HashMap<usize, Vec<OperatorNote>>,
     kinds: &'k Kinds,
 }
 
@@ -80,6 +94,12 @@ impl<'a> Walk<'a, '_> {
         let mut children = Vec::new();
         for child in plan.children() {
             children.push(self.node(unpaced(child).as_ref())?);
+        }
+        let scanned = plan
+            .downcast_ref::<LookupJoinExec>()
+            .and_then(LookupJoinExec::scan_choice);
+        if let (Some(scanned), Some(inner)) = (scanned, children.first_mut()) {
+            inner.note_scan(&scanned);
         }
         let metrics = plan.metrics().unwrap_or_default();
         let only_child = match children.as_slice() {
@@ -100,17 +120,47 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn leaf(&self, plan: &'a dyn ExecutionPlan) -> Option<Leaf<'a>> {
-        let note = *self.notes.get(&leaf_reference(plan)?)?;
+        let reference = leaf_reference(plan)?;
+        let note = *self.notes.get(&reference)?;
         let scan = plan.downcast_ref::<ScanExec>();
+        let lookups = scan.map(ScanExec::lookup_columns).unwrap_or_default();
+        let figures = figures_of(plan)?;
+        let scans = !lookups.is_empty() && figures.lookup_keys == 0 && figures.requests > 0;
         Some(Leaf {
             note,
             kind: self.kinds.get(&note.table.catalog).copied(),
-            lookups: scan.map(ScanExec::lookup_columns).unwrap_or_default(),
+            lookups,
+            scanned: scans.then(|| "scan, to look up the join's keys would cost more".to_owned()),
+            refused: self.refused.get(&reference).cloned().unwrap_or_default(),
+            runtime: match scan {
+                Some(_) => Vec::new(),
+                None => runtime_columns(plan).ok()?,
+            },
             splits: scan.and_then(ScanExec::splits_text),
             parts: plan.output_partitioning().partition_count(),
-            figures: figures_of(plan)?,
+            figures,
         })
     }
+}
+
+/// The columns of the filters that `plan` gets when it runs.
+fn runtime_columns(plan: &dyn ExecutionPlan) -> Result<Vec<String>> {
+    let mut columns = Vec::new();
+    plan.apply_expressions(&mut |root| {
+        root.apply(|expr| {
+            if expr.downcast_ref::<DynamicFilterPhysicalExpr>().is_none() {
+                return Ok(TreeNodeRecursion::Continue);
+            }
+            let names = expr.children().into_iter().flat_map(collect_columns);
+            for name in names.map(|column| column.name().to_owned()) {
+                if !columns.contains(&name) {
+                    columns.push(name);
+                }
+            }
+            Ok(TreeNodeRecursion::Jump)
+        })
+    })?;
+    Ok(columns)
 }
 
 impl<'a> Node<'a> {
@@ -123,6 +173,15 @@ impl<'a> Node<'a> {
             }
         }
         shown_in(&Line(self.plan).to_string())
+    }
+
+    /// Notes that the leaf that a join above was to look up was scanned.
+    fn note_scan(&mut self, choice: &str) {
+        match (&mut self.leaf, self.children.first_mut()) {
+            (Some(leaf), _) => leaf.scanned = Some(choice.to_owned()),
+            (None, Some(child)) => child.note_scan(choice),
+            (None, None) => {}
+        }
     }
 
     /// Calls `each` with every leaf, and the operator that it is.

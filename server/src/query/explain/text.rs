@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use causeway_spi::{LeafFigures, LookupJoinExec, Pushdown, ScanNote};
+use causeway_spi::{LeafFigures, LookupJoinExec, OperatorNote, Pushdown, ScanNote};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::nodes::{Leaf, Node, parts_text};
@@ -97,7 +97,7 @@ fn pushdown_section(text: &mut String, explain: Explain, notes: &[ScanNote], roo
     for note in notes {
         let _ = writeln!(text, "  {}", note.table);
         let leaf = leaves.get(&note.reference);
-        verdicts(text, note);
+        verdicts(text, note, leaf.map_or(&[][..], |(_, leaf)| &leaf.refused));
         leaf_lines(text, note, leaf.map(|(_, leaf)| *leaf));
         if let Some((node, leaf)) = leaf
             && explain.analyzes()
@@ -109,8 +109,8 @@ fn pushdown_section(text: &mut String, explain: Explain, notes: &[ScanNote], roo
     }
 }
 
-/// Each filter and operator, and the advice that goes with it, once a scan.
-fn verdicts(text: &mut String, note: &ScanNote) {
+/// Each filter, operator and lookup that is not, and the advice that goes with it, once a scan.
+fn verdicts(text: &mut String, note: &ScanNote, refused: &[OperatorNote]) {
     let filters = note
         .filters
         .iter()
@@ -118,6 +118,7 @@ fn verdicts(text: &mut String, note: &ScanNote) {
     let operators = note
         .operators
         .iter()
+        .chain(refused)
         .map(|operator| (operator.operator.clone(), &operator.pushdown));
     let mut told = Vec::new();
     for (what, pushdown) in filters.chain(operators) {
@@ -139,7 +140,21 @@ fn verdicts(text: &mut String, note: &ScanNote) {
 fn leaf_lines(text: &mut String, note: &ScanNote, leaf: Option<&Leaf<'_>>) {
     for columns in leaf.iter().flat_map(|leaf| &leaf.lookups) {
         let columns = columns.join(", ");
-        let _ = writeln!(text, "    lookup   by ({columns}) with the keys of a join");
+        let _ = write!(text, "    lookup   by ({columns}) with the keys of a join");
+        if let Some(scanned) = leaf.and_then(|leaf| leaf.scanned.as_ref()) {
+            let _ = write!(text, "; read by {scanned}");
+        }
+        text.push('\n');
+    }
+    if let Some(columns) = leaf
+        .map(|leaf| &leaf.runtime)
+        .filter(|columns| !columns.is_empty())
+    {
+        let columns = columns.join(", ");
+        let _ = writeln!(
+            text,
+            "    runtime  files, row groups and pages are pruned by the values of ({columns}) that operators above ask for"
+        );
     }
     if let Some(limit) = note.limit {
         let _ = writeln!(text, "    limit    {limit}");
