@@ -164,9 +164,17 @@ impl RecordBatchStream for Paced {
     }
 }
 
+/// The turn of a join.
+#[derive(Clone, Copy)]
+struct Turn {
+    began: Instant,
+    /// Whether its condition has been decided in it: one batch of pairs it gets in any case, or it might never go on.
+    has_worked: bool,
+}
+
 thread_local! {
-    /// When the turn began of the join that runs on this thread.
-    static TURN: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// That of the join that runs on this thread.
+    static TURN: Cell<Option<Turn>> = const { Cell::new(None) };
 }
 
 /// Why a condition is not decided now: the turn of its join is over.
@@ -208,12 +216,14 @@ impl PhysicalExpr for InTurns {
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        match TURN.get() {
-            Some(began) if began.elapsed() >= PIECE_TIME => {
-                Err(DataFusionError::External(Box::new(TurnOver)))
+        if let Some(turn) = TURN.get() {
+            if turn.has_worked && turn.began.elapsed() >= PIECE_TIME {
+                return Err(DataFusionError::External(Box::new(TurnOver)));
             }
-            _ => self.0.evaluate(batch),
+            let has_worked = true;
+            TURN.set(Some(Turn { has_worked, ..turn }));
         }
+        self.0.evaluate(batch)
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
@@ -242,7 +252,11 @@ impl Stream for Turns {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // A join may be below another one, on the same thread.
-        let outer = TURN.replace(Some(Instant::now()));
+        let turn = Turn {
+            began: Instant::now(),
+            has_worked: false,
+        };
+        let outer = TURN.replace(Some(turn));
         let polled = self.0.poll_next_unpin(cx);
         TURN.set(outer);
         match polled {

@@ -123,9 +123,7 @@ fn only_part(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     let LogicalPlan::Union(union) = plan else {
         return Ok(None);
     };
-    let is_empty = |input: &LogicalPlan| {
-        matches!(input, LogicalPlan::EmptyRelation(relation) if !relation.produce_one_row)
-    };
+    let is_empty = |input: &LogicalPlan| matches!(input, LogicalPlan::EmptyRelation(relation) if !relation.produce_one_row);
     let mut parts = union.inputs.iter().filter(|input| !is_empty(input));
     let (Some(part), None) = (parts.next(), parts.next()) else {
         return Ok(None);
