@@ -15,6 +15,8 @@ use datafusion::logical_expr::logical_plan::{Aggregate, Projection};
 use datafusion::logical_expr::{Expr, LogicalPlan, and, cast};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::averages::is_grouping_id;
+
 /// Collects what is joined in different orders.
 #[derive(Debug)]
 pub(super) struct TextsInOrders;
@@ -92,6 +94,8 @@ fn collected(aggregate: Aggregate) -> Result<LogicalPlan> {
             cast(joined, field.data_type().clone()).alias_qualified(qualifier.cloned(), field.name());
         *expr = Expr::AggregateFunction(texts).alias(name);
     }
+    // What is computed of it is computed below, and rules below leave it out.
+    columns.retain(|column| !is_grouping_id(column));
     let aggregate = Aggregate::try_new(aggregate.input, aggregate.group_expr, calls)?;
     let projection = Projection::try_new(columns, Arc::new(LogicalPlan::Aggregate(aggregate)))?;
     Ok(LogicalPlan::Projection(projection))
