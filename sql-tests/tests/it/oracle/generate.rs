@@ -443,7 +443,9 @@ impl<'a> Writer<'a> {
                 select.groups.push(leaf.clone());
             }
         }
-        if !select.groups.is_empty() {
+        // The column of USING is one of its tables', too (see above).
+        let is_merged = |leaf: &Expr| !leaf.render(Names::Postgres).contains('.');
+        if !select.groups.is_empty() && !select.groups.iter().any(is_merged) {
             let plain = Grouping::Plain;
             select.grouping = self.pick(&[
                 plain,
