@@ -77,7 +77,8 @@ fn side(plan: &LogicalPlan, may_lift: bool) -> Result<Option<Bare>> {
 /// `plan` without its filters; `None` if it has none.
 fn bare(plan: &LogicalPlan) -> Result<Option<Bare>> {
     Ok(match plan {
-        LogicalPlan::Filter(node) => Some(Bare {
+        // What is random is asked once for each row of the table.
+        LogicalPlan::Filter(node) if !node.predicate.is_volatile() => Some(Bare {
             plan: node.input.as_ref().clone(),
             filters: vec![node.predicate.clone()],
         }),
