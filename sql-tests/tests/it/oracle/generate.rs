@@ -10,6 +10,8 @@ use super::tables::Table;
 
 /// Levels of an expression at most.
 const DEPTH_MAX: u32 = 2;
+/// Relations of a query among which some are subqueries.
+const DERIVED_MAX: u32 = 4;
 /// Subqueries in expressions of one query at most.
 const SUBQUERIES_MAX: u32 = 2;
 const DIRECTIONS: &[&str] = &[
@@ -252,11 +254,18 @@ impl<'a> Writer<'a> {
 
     /// One relation to three, joined; and their columns.
     fn from(&mut self) -> (Vec<Joined>, Scope) {
+        let mut others = self.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3]);
+        if others == 3 {
+            // Of four no subquery is one, nor are they in one: there would be too many rows.
+            match self.aliases {
+                0 => self.aliases = DERIVED_MAX,
+                _ => others = 2,
+            }
+        }
         let mut scope = Scope::default();
         let (first, leaves) = self.relation();
         scope.leaves = leaves;
         let mut from = vec![first];
-        let others = self.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3]);
         for _ in 0..others {
             let (mut joined, leaves) = self.relation();
             let left = scope.leaves.clone();
@@ -328,7 +337,7 @@ impl<'a> Writer<'a> {
                 .collect();
             return (joined(Source::Cte(name.clone())), leaves);
         }
-        if self.aliases < 4 && self.chance(0.12) {
+        if self.aliases < DERIVED_MAX && self.chance(0.12) {
             let mut query = if self.chance(0.2) {
                 Query::of(self.set_operation())
             } else {
