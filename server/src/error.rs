@@ -10,6 +10,7 @@ use causeway_spi::{ConnectorError, ErrorKind};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Span};
 
+use crate::query::shown_in;
 use crate::sqlstate::SqlState;
 pub(crate) use engine::correlated;
 use engine::from_engine;
@@ -207,7 +208,11 @@ impl From<DataFusionError> for QueryError {
         if let Some(found) = find_own(&error) {
             return found;
         }
-        from_engine(&error)
+        let mut found = from_engine(&error);
+        // The engine knows columns by names that may be marked.
+        found.message = shown_in(&found.message);
+        found.hint = found.hint.as_deref().map(shown_in);
+        found
     }
 }
 
@@ -283,6 +288,14 @@ mod tests {
         assert_eq!(character_position(sql, 2, 6), Some(17));
         assert_eq!(sql.chars().nth(16), Some('n'));
         assert_eq!(character_position(sql, 9, 1), None);
+    }
+
+    #[test]
+    fn names_are_shown_without_their_marks() {
+        let error = DataFusionError::Plan("column c0\u{0}12 is not there, nor is c1\u{0}3".to_owned());
+        let shown = QueryError::from(error).message;
+        assert!(!shown.contains('\0'), "{shown}");
+        assert!(shown.contains("c0 is not there, nor is c1"), "{shown}");
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(crate) use command::ends_transaction;
 pub use command::{CommandReply, change_setting, describe_command, is_command, run_command};
 pub use execute::{QueryHandle, start};
 pub use functions::{PendingSettings, SettingChange};
+pub(crate) use names::shown_in;
 pub use parse::{ParsedStatement, parse};
 pub use plan::{PlanContext, Prepared, prepare};
 pub use receipt::{Outcome, Receipt};

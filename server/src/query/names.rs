@@ -69,7 +69,7 @@ pub(super) fn shown(name: &str) -> &str {
 }
 
 /// A text that may hold names, without their marks.
-pub(super) fn shown_in(text: &str) -> String {
+pub(crate) fn shown_in(text: &str) -> String {
     let mut pieces = text.split(MARK);
     let first = pieces.next().unwrap_or_default().to_owned();
     pieces.fold(first, |shown, piece| {

@@ -11,10 +11,11 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
-    AggregateFunction, Cast, ScalarFunction, WindowFunction, WindowFunctionDefinition,
+    AggregateFunction, Case, Cast, ScalarFunction, WindowFunction, WindowFunctionDefinition,
 };
 use datafusion::logical_expr::expr_rewriter::{NamePreserver, coerce_plan_expr_for_schema};
 use datafusion::logical_expr::logical_plan::RecursiveQuery;
+use datafusion::logical_expr::type_coercion::other::get_coerce_type_for_case_expression;
 use datafusion::logical_expr::{
     AggregateUDF, BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, cast,
 };
@@ -101,6 +102,34 @@ fn may_be_unlawful(expr: &Expr) -> bool {
     }
 }
 
+/// Makes the results of CASE one numeric: until types are made equal it is of the type of the first, and what is computed of it
+/// would be chosen for that.
+fn with_equal_results(mut case: Case, schema: &DFSchema) -> Transformed<Expr> {
+    let results = case
+        .when_then_expr
+        .iter()
+        .map(|(_, then)| then)
+        .chain(&case.else_expr);
+    let types: Option<Vec<DataType>> = results.map(|result| result.get_type(schema).ok()).collect();
+    let types = types.unwrap_or_default();
+    let is_number = |found: &DataType| found.is_decimal() || found.is_integer() || found == &DataType::Null;
+    if !types.iter().any(DataType::is_decimal) || !types.iter().all(is_number) {
+        return Transformed::no(Expr::Case(case));
+    }
+    let Some(common) = get_coerce_type_for_case_expression(&types, None) else {
+        return Transformed::no(Expr::Case(case));
+    };
+    let mut changed = false;
+    let thens = case.when_then_expr.iter_mut().map(|(_, then)| then);
+    for (result, found) in thens.chain(&mut case.else_expr).zip(&types) {
+        if *found != common {
+            **result = cast(std::mem::take(result.as_mut()), common.clone());
+            changed = true;
+        }
+    }
+    Transformed::new_transformed(Expr::Case(case), changed)
+}
+
 fn lawful(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
         Expr::AggregateFunction(AggregateFunction { mut func, mut params }) => {
@@ -125,6 +154,7 @@ fn lawful(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             };
             Transformed::new_transformed(Expr::WindowFunction(window), widened)
         }
+        Expr::Case(case) => with_equal_results(case, schema),
         Expr::Cast(Cast { expr, field }) if field.data_type() == &NUMERIC_OF_ANY_SCALE => {
             let wanted = match expr.get_type(schema) {
                 Ok(given) if given.is_decimal() => return Transformed::yes(*expr),
